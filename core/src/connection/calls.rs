@@ -1,0 +1,103 @@
+//! This side's calls that have no outcome yet: found by correlation id, walked in order, timed out
+//! by one deadline.
+
+use alloc::collections::{BTreeMap, BinaryHeap};
+use core::cmp::Reverse;
+use core::time::Duration;
+
+use crate::time::Instant;
+
+/// How many stale heap entries are tolerated beyond twice the open calls.
+const STALE_MAX: usize = 64;
+
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Call {
+    /// How long it may take, for the words of its failure.
+    pub(super) timeout: Duration,
+}
+
+#[derive(Debug)]
+pub(super) struct Calls {
+    open: BTreeMap<u64, Call>,
+    /// Deadlines of open calls, and stale ones of finished calls until they are swept: most calls
+    /// end long before their deadline, and removing from the middle of a heap is dear.
+    deadlines: BinaryHeap<Reverse<(Instant, u64)>>,
+    next: u64,
+}
+
+impl Calls {
+    pub(super) fn new() -> Self {
+        // Wire fact 7: ids count up from 1.
+        Self { open: BTreeMap::new(), deadlines: BinaryHeap::new(), next: 1 }
+    }
+
+    /// The id for the next call; `None` once they are used up.
+    pub(super) fn next_id(&self) -> Option<u64> {
+        (self.next < u64::MAX).then_some(self.next)
+    }
+
+    pub(super) fn was_issued(&self, id: u64) -> bool {
+        (1..self.next).contains(&id)
+    }
+
+    pub(super) fn open(&mut self, id: u64, now: Instant, timeout: Duration) {
+        let deadline = now + timeout;
+        self.next = id.saturating_add(1);
+        self.open.insert(id, Call { timeout });
+        self.deadlines.push(Reverse((deadline, id)));
+        if self.deadlines.len() > self.open.len().saturating_mul(2).saturating_add(STALE_MAX) {
+            self.sweep();
+        }
+    }
+
+    pub(super) fn close(&mut self, id: u64) -> Option<Call> {
+        let call = self.open.remove(&id);
+        if self.open.is_empty() {
+            self.deadlines.clear();
+        }
+        call
+    }
+
+    pub(super) fn contains(&self, id: u64) -> bool {
+        self.open.contains_key(&id)
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.open.len()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.open.is_empty()
+    }
+
+    /// Ends one call whose deadline has come.
+    pub(super) fn pop_due(&mut self, now: Instant) -> Option<(u64, Call)> {
+        loop {
+            let Reverse((deadline, id)) = *self.deadlines.peek()?;
+            if deadline > now {
+                return None;
+            }
+            self.deadlines.pop();
+            if let Some(call) = self.open.remove(&id) {
+                return Some((id, call));
+            }
+        }
+    }
+
+    /// The earliest deadline. It may belong to a call that has ended: one needless wake-up is cheaper
+    /// than keeping the heap exact.
+    pub(super) fn next_deadline(&self) -> Option<Instant> {
+        self.deadlines.peek().map(|Reverse((deadline, _))| *deadline)
+    }
+
+    /// Ends every call, in order of issue.
+    pub(super) fn drain(&mut self) -> impl Iterator<Item = u64> + use<> {
+        self.deadlines.clear();
+        core::mem::take(&mut self.open).into_keys()
+    }
+
+    fn sweep(&mut self) {
+        let open = &self.open;
+        self.deadlines.retain(|Reverse((_, id))| open.contains_key(id));
+    }
+}

@@ -1,0 +1,79 @@
+//! One frame from a body: written once, checked for the peer that will read it, compressed if that
+//! pays.
+
+use bytes::{BufMut, BytesMut};
+
+use super::event::SendError;
+use crate::message::{BodyError, check_for_python};
+use crate::wire::{COMPRESS_MIN, Dialect, Flags, FrameError, HEADER_LEN, Header, Kind};
+use crate::wire::{deflate, write_frame};
+
+/// Everything of a frame but its payload.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Envelope {
+    pub(super) dialect: Dialect,
+    pub(super) kind: Kind,
+    pub(super) flags: Flags,
+    pub(super) correlation: u64,
+    pub(super) timestamp: u64,
+    pub(super) frame_max: usize,
+    pub(super) compression: bool,
+}
+
+impl Envelope {
+    /// Appends the frame to `out` and tells its length.
+    pub(super) fn write(
+        &self,
+        out: &mut BytesMut,
+        body: impl FnOnce(&mut BytesMut) -> Result<(), BodyError>,
+    ) -> Result<usize, SendError> {
+        let start = out.len();
+        let length = self.write_as(out, self.flags, |out| {
+            let body_at = out.len();
+            body(out)?;
+            if self.dialect == Dialect::Netconduit {
+                check_for_python(out.get(body_at..).unwrap_or_default())?;
+            }
+            Ok(())
+        })?;
+        if !self.compression || length <= HEADER_LEN.saturating_add(COMPRESS_MIN) {
+            return Ok(length);
+        }
+        let payload_at = start.saturating_add(HEADER_LEN);
+        let Some(smaller) = deflate(out.get(payload_at..).unwrap_or_default()) else {
+            return Ok(length);
+        };
+        out.truncate(start);
+        self.write_as(out, self.flags | Flags::COMPRESSED, |out| {
+            out.put_slice(&smaller);
+            Ok(())
+        })
+    }
+
+    /// Appends the frame without payload: it cannot fail but for a type the dialect lacks, which
+    /// the callers do not use.
+    pub(super) fn write_empty(&self, out: &mut BytesMut) -> Result<usize, SendError> {
+        self.write_as(out, self.flags, |_| Ok(()))
+    }
+
+    fn write_as(
+        &self,
+        out: &mut BytesMut,
+        flags: Flags,
+        body: impl FnOnce(&mut BytesMut) -> Result<(), BodyError>,
+    ) -> Result<usize, SendError> {
+        let header = Header {
+            kind: self.kind,
+            flags,
+            unknown_flags: 0,
+            length: 0,
+            correlation: self.correlation,
+            timestamp: self.timestamp,
+        };
+        write_frame(out, self.dialect, &header, self.frame_max, body).map_err(|error| match error {
+            FrameError::Payload(error) => SendError::Body(error),
+            FrameError::TooLarge { length, max } => SendError::TooLarge { length, max },
+            FrameError::NoSuchKind { kind, dialect } => SendError::NoSuchKind { kind, dialect },
+        })
+    }
+}

@@ -1,0 +1,388 @@
+use alloc::string::String;
+use core::fmt;
+use core::time::Duration;
+
+use bytes::Bytes;
+
+use crate::message::{MessageError, Text};
+use crate::rpc::{Reply, RpcError};
+use crate::time::Instant;
+use crate::wire::{Dialect, Kind, WireError};
+
+/// One of this side's calls; unique within its connection, in the order of issue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CallId(pub(crate) u64);
+
+impl CallId {
+    /// The correlation id that stands on the wire.
+    pub const fn correlation(self) -> u64 {
+        self.0
+    }
+}
+
+/// One of the peer's requests that wants an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RequestId(pub(crate) u64);
+
+impl RequestId {
+    /// The correlation id that stands on the wire.
+    pub const fn correlation(self) -> u64 {
+        self.0
+    }
+}
+
+/// The number of a message that was queued for sending; see `Connection::sent_through`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct SendId(pub(crate) u64);
+
+impl SendId {
+    /// Messages are numbered from 1 on each connection.
+    pub const fn number(self) -> u64 {
+        self.0
+    }
+}
+
+/// What a connection tells its driver.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// The login succeeded; comes first.
+    Opened(Opened),
+    /// The peer sent a message.
+    Message(Message),
+    /// The peer calls a method; answer by `Connection::respond` or `respond_error`.
+    Request(Request),
+    /// One of this side's calls has its outcome. Each call gets exactly one.
+    Finished {
+        /// Which call.
+        call: CallId,
+        /// How it ended.
+        outcome: Outcome,
+    },
+    /// A ping was answered after this time.
+    Pong {
+        /// The round trip, the peer's reading and writing included.
+        round_trip: Duration,
+    },
+    /// There is room again after a command was answered by [`SendError::Blocked`].
+    Writable,
+    /// The connection is over; comes once and last. Every call had its outcome before.
+    Closed(Closed),
+}
+
+/// What is known of a peer once it has logged in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Opened {
+    /// The dialect of the connection.
+    pub dialect: Dialect,
+    /// The peer's own name; empty if it gave none.
+    pub peer_name: String,
+    /// The peer's own version; empty if it gave none.
+    pub peer_version: String,
+    /// How long the handshake took.
+    pub handshake: Duration,
+}
+
+/// A message from the peer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Message {
+    /// The type that handlers are registered for.
+    pub name: Text,
+    /// The data, as one MessagePack value.
+    pub data: Bytes,
+    /// When the peer says it sent it, in unix milliseconds; informational.
+    pub timestamp: u64,
+}
+
+/// A call by the peer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Request {
+    /// Hand it back with the answer.
+    pub id: RequestId,
+    /// The method's name.
+    pub method: Text,
+    /// The parameters, as one MessagePack value.
+    pub params: Bytes,
+    /// When the peer says it sent it, in unix milliseconds; informational.
+    pub timestamp: u64,
+}
+
+/// How a call ended.
+pub type Outcome = Result<Reply, CallFailure>;
+
+/// Why a call has no result.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CallFailure {
+    /// The peer's application says so.
+    #[error("the peer answered with error {0}")]
+    Remote(RpcError),
+    /// No answer came in time. The call may have been executed.
+    #[error("no answer within {after:?}; the call may have been executed")]
+    TimedOut {
+        /// The time that it had.
+        after: Duration,
+    },
+    /// The connection ended first.
+    #[error("the connection ended before the answer came; {}", sent_words(*.sent))]
+    ConnectionLost {
+        /// Whether any byte of the call had been handed to the transport. If not, it cannot have
+        /// been executed and may safely be repeated.
+        sent: bool,
+    },
+    /// The answer came but cannot be read.
+    #[error("the answer cannot be read: {0}")]
+    Unreadable(MessageError),
+    /// The peer refused the message whose acknowledgement was asked for.
+    #[error("the peer refused the message")]
+    Refused,
+}
+
+fn sent_words(sent: bool) -> &'static str {
+    if sent { "it may have been executed" } else { "it was not sent" }
+}
+
+/// How and why a connection ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Closed {
+    /// Why.
+    pub reason: CloseReason,
+    /// Messages that were queued but not handed to the transport as a whole: those numbered from
+    /// `Connection::sent_through` plus one.
+    pub unsent: u64,
+}
+
+/// Why a connection ended.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CloseReason {
+    /// This side closed it.
+    #[error("closed by this side")]
+    Local,
+    /// The peer closed it.
+    #[error("closed by the peer")]
+    Peer,
+    /// The server refused the login.
+    #[error("the server refused the login: {reason}; check the password")]
+    LoginRefused {
+        /// The server's words.
+        reason: String,
+    },
+    /// The client's login was wrong (as the server sees it).
+    #[error("the peer's login was refused: {0}")]
+    LoginRejected(LoginRejection),
+    /// The handshake was not finished in time.
+    #[error("no login within {after:?}; is the other side a CNDT peer, and has it a free slot?")]
+    AuthTimeout {
+        /// The time that it had.
+        after: Duration,
+    },
+    /// No complete frame came for so long.
+    #[error("no sign of life for {after:?}")]
+    HeartbeatTimeout {
+        /// The configured limit.
+        after: Duration,
+    },
+    /// The peer asked to pause and never to go on.
+    #[error("the peer kept this side paused for {after:?}")]
+    PausedTooLong {
+        /// `Limits::pause_max`.
+        after: Duration,
+    },
+    /// The bytes are no frames.
+    #[error("{0}")]
+    Wire(WireError),
+    /// The frames break the rules.
+    #[error("the peer broke the protocol: {0}")]
+    Violation(Violation),
+    /// The transport failed.
+    #[error("the connection was lost")]
+    TransportLost,
+}
+
+/// Why a server refused a login.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum LoginRejection {
+    /// The proof does not fit.
+    #[error("wrong password")]
+    WrongPassword,
+    /// The server does not take this dialect.
+    #[error("dialect {0} is not accepted here")]
+    Dialect(Dialect),
+    /// The server has no room, see `Connection::refuse_logins`.
+    #[error("the server is full")]
+    Full,
+}
+
+/// What a peer did that no peer may do.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Violation {
+    /// A frame that has no place in this phase.
+    #[error("{} is not allowed {phase}", .kind.name())]
+    Unexpected {
+        /// The frame's type.
+        kind: Kind,
+        /// When it came.
+        phase: PhaseName,
+    },
+    /// A frame that this side cannot read.
+    #[error("{} cannot be read: {error}", .kind.name())]
+    Unreadable {
+        /// The frame's type.
+        kind: Kind,
+        /// What is wrong with it.
+        error: MessageError,
+    },
+    /// An answer to a call that was never made.
+    #[error("an answer to call {correlation}, which was never made")]
+    UnknownCall {
+        /// The correlation id.
+        correlation: u64,
+    },
+    /// A request under the id of one that is still open, or under 0.
+    #[error("request id {correlation} is already in use, or 0")]
+    RequestIdInUse {
+        /// The correlation id.
+        correlation: u64,
+    },
+    /// Too much misuse in too little time; the last one is named.
+    #[error("misuse {count} times within {within:?}, last: {last}")]
+    TooManyStrikes {
+        /// How often.
+        count: u32,
+        /// `Limits::strikes_window`.
+        within: Duration,
+        /// The last one.
+        last: Strike,
+    },
+}
+
+/// Misuse that a connection survives, until it happens too often.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Strike {
+    /// A frame of a type that no one knows.
+    #[error("unknown frame type {0}")]
+    UnknownKind(u16),
+    /// A frame whose payload cannot be read.
+    #[error("unreadable payload")]
+    Unreadable,
+    /// Pings far faster than any heartbeat.
+    #[error("pings too fast")]
+    PingFlood,
+}
+
+/// The phases of a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum PhaseName {
+    /// Logging in.
+    Handshake,
+    /// Both sides may send.
+    Open,
+    /// Finishing what is under way.
+    Closing,
+    /// Over.
+    Closed,
+}
+
+impl fmt::Display for PhaseName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Handshake => "before login",
+            Self::Open => "after login",
+            Self::Closing => "while closing",
+            Self::Closed => "after the end",
+        })
+    }
+}
+
+/// Why a command was not carried out. Nothing was queued.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SendError {
+    /// A queue is full; [`Event::Writable`] says when to try again.
+    #[error("the queue is full; wait for Event::Writable")]
+    Blocked,
+    /// The connection does not take it in this phase.
+    #[error("the connection takes no new messages or calls {0}")]
+    NotOpen(PhaseName),
+    /// The frame would be larger than the limit.
+    #[error("the payload has {length} bytes, more than limits.frame_max ({max})")]
+    TooLarge {
+        /// Its length in bytes.
+        length: usize,
+        /// The limit.
+        max: usize,
+    },
+    /// The value cannot be written, or the peer could not read it.
+    #[error("the value cannot be sent: {0}")]
+    Body(#[from] crate::message::BodyError),
+    /// The dialect has no frame for that.
+    #[error("dialect {dialect} has no {}", .kind.name())]
+    NoSuchKind {
+        /// What was to be sent.
+        kind: Kind,
+        /// The connection's dialect.
+        dialect: Dialect,
+    },
+    /// A message that was encoded for peers of the other dialect.
+    #[error("the message was encoded for dialect {frame}, the connection speaks {connection}")]
+    DialectMismatch {
+        /// The message's dialect.
+        frame: Dialect,
+        /// The connection's dialect.
+        connection: Dialect,
+    },
+    /// All correlation ids are used up: connect again.
+    #[error("all call ids of this connection are used up; connect again")]
+    Exhausted,
+    /// There is no such request, or it has been answered.
+    #[error("request {0} is not open; it was answered before, or the connection ended")]
+    NoSuchRequest(u64),
+}
+
+/// When a machine wants to be called next, and which timer asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Deadline {
+    /// Call `handle_timeout` at this point.
+    pub at: Instant,
+    /// Who asks.
+    pub why: Timer,
+}
+
+/// The timers of a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Timer {
+    /// The handshake must be done.
+    Auth,
+    /// A freshly joined peer is asked whether it listens.
+    JoinProbe,
+    /// A call has waited long enough.
+    Call,
+    /// It is time to ping.
+    Ping,
+    /// The peer has been silent too long.
+    PeerDead,
+    /// The peer has kept us paused too long.
+    Pause,
+    /// Calls under way must be done.
+    Drain,
+    /// The peer's end must have come.
+    Linger,
+}
+
+/// What a connection has done so far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Stats {
+    /// Frames queued for sending.
+    pub frames_sent: u64,
+    /// Complete frames received.
+    pub frames_received: u64,
+    /// Bytes handed to the transport.
+    pub bytes_sent: u64,
+    /// Bytes received.
+    pub bytes_received: u64,
+    /// Messages and requests received.
+    pub messages_received: u64,
+    /// Messages and calls queued for sending.
+    pub messages_sent: u64,
+    /// Misuse by the peer.
+    pub strikes: u64,
+    /// Answers that came after their call had ended.
+    pub late_answers: u64,
+}

@@ -1,0 +1,75 @@
+//! Who has asked whom to pause, and what may be sent meanwhile.
+//!
+//! Two questions, two fields: one shared flag cannot tell "I paused you" from "you paused me".
+
+use super::send_buffer::Class;
+use crate::time::Instant;
+use crate::wire::Dialect;
+
+#[derive(Debug)]
+pub(super) struct Flow {
+    dialect: Dialect,
+    peer_paused_us: Option<Instant>,
+    we_paused_peer: bool,
+    /// A Python peer that is paused answers nothing for 30 s, not even pings, unless it has told by
+    /// its own RESUME that it goes on (wire fact 14).
+    peer_may_stall: bool,
+}
+
+/// What flow control wants to tell the peer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Tell {
+    Pause,
+    Resume,
+}
+
+impl Flow {
+    pub(super) fn new(dialect: Dialect) -> Self {
+        Self { dialect, peer_paused_us: None, we_paused_peer: false, peer_may_stall: false }
+    }
+
+    pub(super) fn paused_by_peer(&self) -> Option<Instant> {
+        self.peer_paused_us
+    }
+
+    /// True when this changes something.
+    pub(super) fn pause_received(&mut self, now: Instant) -> bool {
+        if self.peer_paused_us.is_some() {
+            return false;
+        }
+        self.peer_paused_us = Some(now);
+        true
+    }
+
+    /// True when something may be sent now that was held back.
+    pub(super) fn resume_received(&mut self) -> bool {
+        let stalled = core::mem::take(&mut self.peer_may_stall);
+        self.peer_paused_us.take().is_some() || stalled
+    }
+
+    /// Compares how full the receive queue is with the watermarks.
+    pub(super) fn watch(&mut self, fill: usize, low: u8, high: u8) -> Option<Tell> {
+        if !self.we_paused_peer && fill >= usize::from(high) {
+            self.we_paused_peer = true;
+            self.peer_may_stall = self.dialect == Dialect::Netconduit;
+            Some(Tell::Pause)
+        } else if self.we_paused_peer && fill <= usize::from(low) {
+            self.we_paused_peer = false;
+            self.peer_may_stall = false;
+            Some(Tell::Resume)
+        } else {
+            None
+        }
+    }
+
+    /// Whether a frame of this class may go out now.
+    pub(super) fn lets_pass(&self, class: Class) -> bool {
+        match class {
+            Class::Control | Class::Pong | Class::Response => true,
+            Class::Ping => !self.peer_may_stall,
+            Class::Request(_) | Class::Message(_) => {
+                self.peer_paused_us.is_none() && !self.peer_may_stall
+            }
+        }
+    }
+}

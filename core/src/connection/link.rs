@@ -1,0 +1,101 @@
+//! What every phase of a connection works with.
+
+use super::config::Config;
+use super::encode::Envelope;
+use super::event::{CloseReason, Closed, Event, SendError, SendId, Stats};
+use super::queue::EventQueue;
+use super::send_buffer::{Class, SendBuffer};
+use crate::message::BodyError;
+use crate::time::Instant;
+use crate::wire::{Decoder, Dialect, Flags, Kind};
+use bytes::BytesMut;
+
+/// The peer's end of the stream, which is acted upon only when everything before it was read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum PeerEnd {
+    NotSeen,
+    Seen,
+    ActedUpon,
+}
+
+#[derive(Debug)]
+pub(super) struct Link {
+    pub(super) config: Config,
+    /// The latest time that was passed in; it never goes back.
+    pub(super) now: Instant,
+    pub(super) started: Instant,
+    pub(super) decoder: Decoder,
+    pub(super) out: SendBuffer,
+    pub(super) events: EventQueue,
+    pub(super) stats: Stats,
+    pub(super) peer_end: PeerEnd,
+    /// The number of the message that was queued last.
+    pub(super) last_send: u64,
+    /// Whether a command was refused for want of room.
+    pub(super) blocked: bool,
+}
+
+impl Link {
+    pub(super) fn envelope(
+        &self,
+        dialect: Dialect,
+        kind: Kind,
+        flags: Flags,
+        correlation: u64,
+    ) -> Envelope {
+        Envelope {
+            dialect,
+            kind,
+            flags,
+            correlation,
+            timestamp: self.config.wall.unix_millis(self.now),
+            frame_max: self.config.limits.frame_max,
+            compression: self.config.compression,
+        }
+    }
+
+    /// Queues a frame behind all others.
+    pub(super) fn write(
+        &mut self,
+        class: Class,
+        envelope: Envelope,
+        body: impl FnOnce(&mut BytesMut) -> Result<(), BodyError>,
+    ) -> Result<(), SendError> {
+        self.out.write(class, |out| envelope.write(out, body))?;
+        self.stats.frames_sent = self.stats.frames_sent.saturating_add(1);
+        Ok(())
+    }
+
+    /// Queues a frame without payload. A type that the dialect lacks is left out: only peers of the
+    /// other dialect could read it.
+    pub(super) fn write_empty(
+        &mut self,
+        dialect: Dialect,
+        class: Class,
+        kind: Kind,
+        correlation: u64,
+    ) {
+        let envelope = self.envelope(dialect, kind, Flags::empty(), correlation);
+        if self.out.write(class, |out| envelope.write_empty(out)).is_ok() {
+            self.stats.frames_sent = self.stats.frames_sent.saturating_add(1);
+        }
+    }
+
+    /// Takes the next number for a message.
+    pub(super) fn next_send(&mut self) -> SendId {
+        self.last_send = self.last_send.saturating_add(1);
+        SendId(self.last_send)
+    }
+
+    pub(super) fn inbox_full(&self) -> bool {
+        self.events.is_full(&self.config.limits)
+    }
+
+    /// Tells the driver that the connection is over. The last event.
+    pub(super) fn finish(&mut self, reason: CloseReason) {
+        let unsent = self.last_send.saturating_sub(self.out.sent_through().number());
+        self.out = SendBuffer::default();
+        self.decoder.shrink();
+        self.events.push(Event::Closed(Closed { reason, unsent }));
+    }
+}

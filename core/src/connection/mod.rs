@@ -1,0 +1,507 @@
+//! One CNDT connection, client or server: bytes and time in, bytes, deadlines and events out.
+//!
+//! The role matters in the handshake and nowhere else: after it both sides call, serve, send and
+//! ping alike. See the crate's documentation for the contract and a whole driver.
+//!
+//! ```
+//! use cndt_core::auth::Credentials;
+//! use cndt_core::connection::{Config, Connection, PhaseName};
+//! use cndt_core::time::Instant;
+//!
+//! let client =
+//!     Connection::client(Instant::ZERO, Config::default(), Credentials::netconduit("secret"))?;
+//! assert_eq!(client.phase(), PhaseName::Handshake);
+//! // The login is already waiting to be written, as one piece (wire fact 2).
+//! assert_eq!(client.transmit().count(), 1);
+//! # Ok::<(), cndt_core::limits::LimitError>(())
+//! ```
+
+mod calls;
+mod config;
+mod encode;
+mod event;
+mod flow;
+mod handshake;
+mod heartbeat;
+mod join;
+mod link;
+mod open;
+mod phase;
+mod queue;
+mod send_buffer;
+mod shared;
+mod strikes;
+#[cfg(test)]
+mod tests;
+
+use alloc::boxed::Box;
+use core::time::Duration;
+
+use bytes::BytesMut;
+
+pub use config::{Config, IDENTITY_MAX};
+pub use event::{
+    CallFailure, CallId, CloseReason, Closed, Deadline, Event, LoginRejection, Message, Opened,
+    Outcome, PhaseName, Request, RequestId, SendError, SendId, Stats, Strike, Timer, Violation,
+};
+pub use handshake::Vacancy;
+pub use shared::SharedMessage;
+
+use crate::auth::{Access, Credentials, Entropy};
+use crate::limits::LimitError;
+use crate::message::Body;
+use crate::rpc::RpcError;
+use crate::time::Instant;
+use crate::wire::{Decoder, Dialect, Dialects};
+use handshake::Handshake;
+use link::{Link, PeerEnd};
+use open::Open;
+use phase::Phase;
+use send_buffer::SendBuffer;
+
+/// Room that is made for one read.
+const READ_ROOM: usize = 4096;
+
+/// One connection as a state machine.
+///
+/// Inputs are infallible and may come at any time; bytes may be cut anywhere. `now` is the caller's
+/// monotonic clock; a time before one that was passed in earlier counts as that one.
+#[derive(Debug)]
+pub struct Connection {
+    link: Link,
+    phase: Phase,
+}
+
+impl Connection {
+    /// A client's side. Its login is queued at once.
+    ///
+    /// # Errors
+    /// A configuration value that makes no sense.
+    pub fn client(
+        now: Instant,
+        config: Config,
+        credentials: Credentials,
+    ) -> Result<Self, LimitError> {
+        let mut link = Self::link(now, config, Dialects::from(credentials.dialect()))?;
+        let handshake = Handshake::client(&mut link, &credentials);
+        Ok(Self { link, phase: Phase::Handshake(Box::new(handshake)) })
+    }
+
+    /// A server's side; it learns the dialect from the first bytes.
+    ///
+    /// # Errors
+    /// A configuration value that makes no sense.
+    pub fn server(
+        now: Instant,
+        config: Config,
+        access: Access,
+        entropy: Entropy,
+    ) -> Result<Self, LimitError> {
+        let link = Self::link(now, config, Dialects::BOTH)?;
+        let handshake = Handshake::server(&link, access, entropy);
+        Ok(Self { link, phase: Phase::Handshake(Box::new(handshake)) })
+    }
+
+    fn link(now: Instant, config: Config, accept: Dialects) -> Result<Link, LimitError> {
+        config.validate()?;
+        Ok(Link {
+            now,
+            started: now,
+            decoder: Decoder::new(accept, config.limits.preauth_frame_max),
+            config,
+            out: SendBuffer::default(),
+            events: queue::EventQueue::default(),
+            stats: Stats::default(),
+            peer_end: PeerEnd::NotSeen,
+            last_send: 0,
+            blocked: false,
+        })
+    }
+
+    // Inputs
+
+    /// Bytes from the peer.
+    pub fn receive(&mut self, now: Instant, bytes: &[u8]) {
+        self.link.decoder.push(bytes);
+        self.received(now, bytes.len());
+    }
+
+    /// Where a driver may append received bytes itself, to save a copy; tell how many by
+    /// [`Connection::received`]. Some spare capacity is there; reserve more as you like.
+    pub fn read_buffer(&mut self) -> &mut BytesMut {
+        let buffer = self.link.decoder.buffer();
+        buffer.reserve(READ_ROOM);
+        buffer
+    }
+
+    /// `n` bytes were appended to [`Connection::read_buffer`].
+    pub fn received(&mut self, now: Instant, n: usize) {
+        self.clock(now);
+        let count = u64::try_from(n).unwrap_or(u64::MAX);
+        self.link.stats.bytes_received = self.link.stats.bytes_received.saturating_add(count);
+        self.process();
+    }
+
+    /// The peer will send nothing more. What it sent before is still worked off.
+    pub fn receive_eof(&mut self, now: Instant) {
+        self.clock(now);
+        if self.link.peer_end == PeerEnd::NotSeen {
+            self.link.peer_end = PeerEnd::Seen;
+        }
+        self.process();
+    }
+
+    /// The transport failed: nothing can be read or written any more. What was read before is still
+    /// delivered.
+    pub fn transport_lost(&mut self, now: Instant) {
+        self.clock(now);
+        self.process();
+        self.step(|phase, link| phase.break_off(link, CloseReason::TransportLost));
+    }
+
+    /// Does what is due at `now`; afterwards the next deadline lies later. Harmless when nothing is.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.clock(now);
+        self.step(Phase::on_timeout);
+        self.settle();
+    }
+
+    // Commands
+
+    /// Calls a method of the peer. [`Event::Finished`] tells how it ended, exactly once.
+    ///
+    /// # Errors
+    /// [`SendError`]: nothing was queued.
+    pub fn call<B: Body + ?Sized>(
+        &mut self,
+        now: Instant,
+        method: &str,
+        params: &B,
+        timeout: Duration,
+    ) -> Result<CallId, SendError> {
+        self.clock(now);
+        let (open, link) = self.sending()?;
+        open.call(link, method, params, timeout)
+    }
+
+    /// Forgets a call: no [`Event::Finished`] follows, its answer will be dropped. False when it had
+    /// its outcome already, or never was.
+    pub fn cancel(&mut self, call: CallId) -> bool {
+        let Some(open) = self.phase.open_mut() else { return false };
+        let was_open = open.cancel(&mut self.link, call.correlation());
+        self.settle();
+        was_open
+    }
+
+    /// Answers a request of the peer.
+    ///
+    /// # Errors
+    /// [`SendError::NoSuchRequest`] when it is not open (any more). When the result cannot be
+    /// written the request stays open, so that it can be answered by an error.
+    pub fn respond<B: Body + ?Sized>(
+        &mut self,
+        now: Instant,
+        id: RequestId,
+        result: &B,
+    ) -> Result<(), SendError> {
+        self.answer(now, id, |open, link| open.respond(link, id.correlation(), result))
+    }
+
+    /// Answers a request of the peer by an error.
+    ///
+    /// # Errors
+    /// As [`Connection::respond`].
+    pub fn respond_error(
+        &mut self,
+        now: Instant,
+        id: RequestId,
+        error: &RpcError,
+    ) -> Result<(), SendError> {
+        self.answer(now, id, |open, link| open.respond_error(link, id.correlation(), error))
+    }
+
+    fn answer(
+        &mut self,
+        now: Instant,
+        id: RequestId,
+        write: impl FnOnce(&mut Open, &mut Link) -> Result<(), SendError>,
+    ) -> Result<(), SendError> {
+        self.clock(now);
+        let open = self.phase.open_mut().ok_or(SendError::NoSuchRequest(id.correlation()))?;
+        write(open, &mut self.link)
+    }
+
+    /// Sends a message. [`Connection::sent_through`] tells when it was handed to the transport.
+    ///
+    /// # Errors
+    /// [`SendError`]: nothing was queued.
+    pub fn send<B: Body + ?Sized>(
+        &mut self,
+        now: Instant,
+        name: &str,
+        data: &B,
+    ) -> Result<SendId, SendError> {
+        self.clock(now);
+        let (open, link) = self.sending()?;
+        open.send(link, name, data)
+    }
+
+    /// Sends a message and asks for an acknowledgement: [`Event::Finished`] tells whether it came.
+    /// The Python package never acknowledges (wire fact 10): such a call times out there.
+    ///
+    /// # Errors
+    /// [`SendError`]: nothing was queued.
+    pub fn send_acked<B: Body + ?Sized>(
+        &mut self,
+        now: Instant,
+        name: &str,
+        data: &B,
+        timeout: Duration,
+    ) -> Result<CallId, SendError> {
+        self.clock(now);
+        let (open, link) = self.sending()?;
+        open.send_acked(link, name, data, timeout)
+    }
+
+    /// Sends a message that was encoded once for many connections.
+    ///
+    /// # Errors
+    /// [`SendError`]: nothing was queued.
+    pub fn send_shared(
+        &mut self,
+        now: Instant,
+        message: &SharedMessage,
+    ) -> Result<SendId, SendError> {
+        self.clock(now);
+        let (open, link) = self.sending()?;
+        open.send_shared(link, message)
+    }
+
+    /// Pings the peer; [`Event::Pong`] follows. Pings go out by themselves as configured, too.
+    pub fn ping(&mut self, now: Instant) {
+        self.clock(now);
+        if let Some(open) = self.phase.open_mut() {
+            open.ping(&mut self.link);
+        }
+    }
+
+    /// Whether a login that arrives from now on finds room. Servers only; no effect after login.
+    pub fn set_vacancy(&mut self, value: Vacancy) {
+        if let Phase::Handshake(handshake) = &mut self.phase {
+            handshake.set_vacancy(value);
+        }
+    }
+
+    /// Ends the connection: nothing new begins, what is under way may finish within
+    /// `limits.drain`, then the stream is shut down.
+    pub fn close(&mut self, now: Instant) {
+        self.clock(now);
+        self.step(|phase, link| match phase {
+            Phase::Open(open) => Phase::drain(link, open, CloseReason::Local),
+            Phase::Handshake(_) => phase.break_off(link, CloseReason::Local),
+            Phase::Draining(_) | Phase::Ending(_) | Phase::Closed => phase,
+        });
+        self.settle();
+    }
+
+    /// Ends the connection at once. Calls get their outcome, what is unsent is told.
+    pub fn abort(&mut self, now: Instant) {
+        self.clock(now);
+        self.step(|phase, link| phase.break_off(link, CloseReason::Local));
+    }
+
+    // Levels
+
+    /// What is to be written, in order; the same until [`Connection::advance_transmit`].
+    pub fn transmit(&self) -> Transmit<'_> {
+        Transmit { pieces: self.link.out.pieces() }
+    }
+
+    /// How many bytes [`Connection::transmit`] would give.
+    pub fn pending_bytes(&self) -> usize {
+        self.link.out.bytes()
+    }
+
+    /// The first `n` bytes of [`Connection::transmit`] were written.
+    pub fn advance_transmit(&mut self, now: Instant, n: usize) {
+        self.clock(now);
+        let before = self.link.out.bytes();
+        self.link.out.advance(n);
+        let written = before.saturating_sub(self.link.out.bytes());
+        let count = u64::try_from(written).unwrap_or(u64::MAX);
+        self.link.stats.bytes_sent = self.link.stats.bytes_sent.saturating_add(count);
+        if let Some(open) = self.phase.open() {
+            open.tell_writable(&mut self.link);
+        }
+        self.settle();
+    }
+
+    /// When [`Connection::handle_timeout`] wants to be called, and for which timer. `None`: never.
+    pub fn next_deadline(&self) -> Option<Deadline> {
+        self.phase.next_deadline(&self.link)
+    }
+
+    /// False while the receive queue is full, and after the end: stop reading, and the peer's TCP
+    /// stops sending.
+    pub fn wants_read(&self) -> bool {
+        !matches!(self.phase, Phase::Closed)
+            && self.link.peer_end == PeerEnd::NotSeen
+            && !self.link.inbox_full()
+    }
+
+    /// Everything is written that ever will be: shut the write half down, then tell by
+    /// [`Connection::shutdown_done`].
+    pub fn wants_shutdown(&self) -> bool {
+        self.phase.wants_shutdown(&self.link)
+    }
+
+    /// The write half was shut down.
+    pub fn shutdown_done(&mut self, now: Instant) {
+        self.clock(now);
+        self.phase.shutdown_done();
+        self.settle();
+    }
+
+    /// The phase.
+    pub fn phase(&self) -> PhaseName {
+        self.phase.name()
+    }
+
+    /// Over: nothing will be read or written any more. Events may still wait.
+    pub fn is_closed(&self) -> bool {
+        matches!(self.phase, Phase::Closed)
+    }
+
+    /// Whether the peer has asked this side to pause.
+    pub fn is_paused_by_peer(&self) -> bool {
+        self.phase.open().is_some_and(Open::is_paused_by_peer)
+    }
+
+    /// Every message up to this number was handed to the transport as a whole.
+    pub fn sent_through(&self) -> SendId {
+        self.link.out.sent_through()
+    }
+
+    /// What happened so far.
+    pub fn stats(&self) -> Stats {
+        self.link.stats
+    }
+
+    /// The dialect; `None` on a server until the first bytes have come.
+    pub fn dialect(&self) -> Option<Dialect> {
+        self.link.decoder.dialect()
+    }
+
+    /// Own calls without an outcome.
+    pub fn calls_open(&self) -> usize {
+        self.phase.open().map_or(0, Open::calls_open)
+    }
+
+    // Queue
+
+    /// The next event, in order. Messages and requests are left waiting while more than
+    /// `limits.send_queue_bytes` wait to be written: a peer that does not read its answers gets no
+    /// further ones.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        let congested = self.link.out.bytes() >= self.link.config.limits.send_queue_bytes;
+        self.poll(!congested)
+    }
+
+    /// The next event that is no [`Event::Message`] and no [`Event::Request`]: for a driver whose
+    /// application has no capacity left. Calls still end, pings are still answered.
+    pub fn poll_outcome(&mut self) -> Option<Event> {
+        self.poll(false)
+    }
+
+    fn poll(&mut self, with_deliveries: bool) -> Option<Event> {
+        let was_full = self.link.inbox_full();
+        let event = self.link.events.pop(with_deliveries)?;
+        if matches!(event, Event::Message(_) | Event::Request(_)) {
+            if let Some(open) = self.phase.open_mut() {
+                open.watch_inbox(&mut self.link);
+            }
+            if was_full && !self.link.inbox_full() {
+                self.process();
+            }
+        }
+        Some(event)
+    }
+
+    // Machinery
+
+    fn clock(&mut self, now: Instant) {
+        self.link.now = self.link.now.max(now);
+    }
+
+    fn step(&mut self, transition: impl FnOnce(Phase, &mut Link) -> Phase) {
+        let phase = core::mem::replace(&mut self.phase, Phase::Closed);
+        self.phase = transition(phase, &mut self.link);
+    }
+
+    /// Works off what was received, as long as there is room for what it holds.
+    fn process(&mut self) {
+        while !self.link.inbox_full() && self.interprets() {
+            match self.link.decoder.next_frame() {
+                Ok(Some(frame)) => {
+                    let count = &mut self.link.stats.frames_received;
+                    *count = count.saturating_add(1);
+                    self.step(|phase, link| phase.on_frame(link, &frame));
+                }
+                Ok(None) => {
+                    if self.link.peer_end == PeerEnd::Seen {
+                        self.link.peer_end = PeerEnd::ActedUpon;
+                        self.step(Phase::on_peer_end);
+                    }
+                    break;
+                }
+                Err(error) => {
+                    let reason = CloseReason::Wire(error);
+                    self.step(|phase, link| match phase {
+                        Phase::Open(open) => Phase::fail(link, open, reason),
+                        Phase::Draining(draining) => Phase::fail(link, draining.open, reason),
+                        Phase::Handshake(_) | Phase::Ending(_) | Phase::Closed => {
+                            phase.break_off(link, reason)
+                        }
+                    });
+                }
+            }
+        }
+        if !self.interprets() {
+            // After the end nothing that comes in means anything.
+            self.link.decoder.buffer().clear();
+        }
+        self.settle();
+    }
+
+    fn interprets(&self) -> bool {
+        !matches!(self.phase, Phase::Ending(_) | Phase::Closed)
+    }
+
+    fn settle(&mut self) {
+        self.step(Phase::settle);
+    }
+
+    fn sending(&mut self) -> Result<(&mut Open, &mut Link), SendError> {
+        let name = self.phase.name();
+        match &mut self.phase {
+            Phase::Open(open) => Ok((open, &mut self.link)),
+            Phase::Handshake(_) | Phase::Draining(_) | Phase::Ending(_) | Phase::Closed => {
+                Err(SendError::NotOpen(name))
+            }
+        }
+    }
+}
+
+/// What is to be written, piece by piece. See [`Connection::transmit`].
+#[derive(Debug, Clone)]
+pub struct Transmit<'a> {
+    pieces: send_buffer::Pieces<'a>,
+}
+
+impl<'a> Iterator for Transmit<'a> {
+    type Item = &'a [u8];
+
+    fn next(&mut self) -> Option<&'a [u8]> {
+        self.pieces.next()
+    }
+}

@@ -1,0 +1,71 @@
+//! What waits for the driver. Messages and requests are bounded and may be passed over; everything
+//! else is bounded by what caused it (one outcome per call, one end).
+
+use alloc::collections::VecDeque;
+
+use super::event::Event;
+use crate::limits::Limits;
+
+#[derive(Debug)]
+struct Waiting {
+    order: u64,
+    size: usize,
+    event: Event,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct EventQueue {
+    /// Messages and requests.
+    deliveries: VecDeque<Waiting>,
+    others: VecDeque<Waiting>,
+    next_order: u64,
+    delivery_bytes: usize,
+}
+
+impl EventQueue {
+    pub(super) fn push_delivery(&mut self, event: Event, size: usize) {
+        self.delivery_bytes = self.delivery_bytes.saturating_add(size);
+        let order = self.order();
+        self.deliveries.push_back(Waiting { order, size, event });
+    }
+
+    pub(super) fn push(&mut self, event: Event) {
+        let order = self.order();
+        self.others.push_back(Waiting { order, size: 0, event });
+    }
+
+    fn order(&mut self) -> u64 {
+        let order = self.next_order;
+        self.next_order = order.saturating_add(1);
+        order
+    }
+
+    /// The oldest event; without deliveries if the driver has no room for them.
+    pub(super) fn pop(&mut self, with_deliveries: bool) -> Option<Event> {
+        let delivery = self.deliveries.front().map(|waiting| waiting.order);
+        let other = self.others.front().map(|waiting| waiting.order);
+        let delivery_first = match (delivery, other) {
+            (Some(delivery), Some(other)) => delivery < other,
+            (Some(_), None) => true,
+            (None, _) => false,
+        };
+        if with_deliveries && delivery_first {
+            let waiting = self.deliveries.pop_front()?;
+            self.delivery_bytes = self.delivery_bytes.saturating_sub(waiting.size);
+            return Some(waiting.event);
+        }
+        self.others.pop_front().map(|waiting| waiting.event)
+    }
+
+    pub(super) fn is_full(&self, limits: &Limits) -> bool {
+        self.deliveries.len() >= limits.receive_queue_frames
+            || self.delivery_bytes >= limits.receive_queue_bytes
+    }
+
+    /// How full the queue is, in percent; by frames or bytes, whichever is more.
+    pub(super) fn fill_percent(&self, limits: &Limits) -> usize {
+        let percent = |used: usize, of: usize| used.saturating_mul(100) / of.max(1);
+        percent(self.deliveries.len(), limits.receive_queue_frames)
+            .max(percent(self.delivery_bytes, limits.receive_queue_bytes))
+    }
+}

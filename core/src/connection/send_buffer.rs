@@ -1,0 +1,257 @@
+//! What waits to be written: frames in order, as few contiguous pieces as possible, and for each
+//! frame what it is, so that a pause can hold it back and an end can tell whether it left.
+
+use alloc::collections::{VecDeque, vec_deque};
+
+use bytes::{Buf, Bytes, BytesMut};
+
+use super::event::SendId;
+
+/// A piece of own frames is closed beyond this size, so that memory comes back in steps.
+const PIECE_MAX: usize = 64 * 1024;
+/// A drained piece of at most this size is kept for the next frames.
+const SPARE_MAX: usize = 16 * 1024;
+/// A shared frame of at most this size is copied: cheaper than one more slice to write.
+const SHARED_COPY_MAX: usize = 1024;
+
+/// What a frame is to flow control.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Class {
+    /// Login, pause, resume, acknowledgements, close: never held back.
+    Control,
+    /// A ping: makes the peer answer.
+    Ping,
+    /// A pong: at most one waits.
+    Pong,
+    /// The answer to one of the peer's requests.
+    Response,
+    /// One of this side's calls, by its correlation id.
+    Request(u64),
+    /// A message, by its number.
+    Message(u64),
+}
+
+impl Class {
+    /// Whether the queue limits count it: what the application sends by itself.
+    pub(super) fn is_data(self) -> bool {
+        matches!(self, Self::Request(_) | Self::Message(_))
+    }
+}
+
+#[derive(Debug)]
+enum Piece {
+    Own(BytesMut),
+    Shared(Bytes),
+}
+
+impl Piece {
+    fn as_slice(&self) -> &[u8] {
+        match self {
+            Self::Own(bytes) => bytes,
+            Self::Shared(bytes) => bytes,
+        }
+    }
+}
+
+/// The pieces in order.
+#[derive(Debug, Clone)]
+pub(super) struct Pieces<'a>(vec_deque::Iter<'a, Piece>);
+
+impl<'a> Iterator for Pieces<'a> {
+    type Item = &'a [u8];
+
+    fn next(&mut self) -> Option<&'a [u8]> {
+        self.0.next().map(Piece::as_slice)
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Mark {
+    length: usize,
+    class: Class,
+}
+
+/// A frame that was taken back before any byte of it was written.
+#[derive(Debug)]
+pub(super) struct Held {
+    pub(super) class: Class,
+    pub(super) bytes: Bytes,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct SendBuffer {
+    pieces: VecDeque<Piece>,
+    marks: VecDeque<Mark>,
+    /// How much of the first frame has been written.
+    front_written: usize,
+    bytes: usize,
+    data_frames: usize,
+    pongs: usize,
+    sent_through: u64,
+    spare: BytesMut,
+}
+
+impl SendBuffer {
+    /// Appends a frame by writing it; `write` tells its length and leaves nothing behind on error.
+    pub(super) fn write<E>(
+        &mut self,
+        class: Class,
+        write: impl FnOnce(&mut BytesMut) -> Result<usize, E>,
+    ) -> Result<(), E> {
+        let needs_piece = match self.pieces.back() {
+            Some(Piece::Own(last)) => last.len() >= PIECE_MAX,
+            Some(Piece::Shared(_)) | None => true,
+        };
+        if needs_piece {
+            self.pieces.push_back(Piece::Own(core::mem::take(&mut self.spare)));
+        }
+        let Some(Piece::Own(tail)) = self.pieces.back_mut() else { return Ok(()) };
+        let result = write(tail);
+        if tail.is_empty() {
+            self.pieces.pop_back();
+        }
+        self.mark(result?, class);
+        Ok(())
+    }
+
+    /// Appends a whole frame that others may hold as well.
+    pub(super) fn push(&mut self, class: Class, frame: Bytes) {
+        let length = frame.len();
+        match self.pieces.back_mut() {
+            Some(Piece::Own(tail)) if length <= SHARED_COPY_MAX && tail.len() < PIECE_MAX => {
+                tail.extend_from_slice(&frame);
+            }
+            _ => self.pieces.push_back(Piece::Shared(frame)),
+        }
+        self.mark(length, class);
+    }
+
+    fn mark(&mut self, length: usize, class: Class) {
+        self.bytes = self.bytes.saturating_add(length);
+        self.data_frames = self.data_frames.saturating_add(usize::from(class.is_data()));
+        self.pongs = self.pongs.saturating_add(usize::from(class == Class::Pong));
+        self.marks.push_back(Mark { length, class });
+    }
+
+    pub(super) fn pieces(&self) -> Pieces<'_> {
+        Pieces(self.pieces.iter())
+    }
+
+    /// Forgets `n` bytes that were written; more than there are is all of them.
+    pub(super) fn advance(&mut self, n: usize) {
+        let mut left = n.min(self.bytes);
+        self.bytes = self.bytes.saturating_sub(left);
+        self.advance_marks(left);
+        while left > 0 {
+            let Some(front) = self.pieces.front_mut() else { return };
+            let here = front.as_slice().len().min(left);
+            left = left.saturating_sub(here);
+            match front {
+                Piece::Own(bytes) => bytes.advance(here),
+                Piece::Shared(bytes) => bytes.advance(here),
+            }
+            if front.as_slice().is_empty() {
+                if let Some(Piece::Own(drained)) = self.pieces.pop_front() {
+                    self.keep(drained);
+                }
+            }
+        }
+    }
+
+    fn advance_marks(&mut self, written: usize) {
+        self.front_written = self.front_written.saturating_add(written);
+        while let Some(front) = self.marks.front().copied() {
+            if self.front_written < front.length {
+                return;
+            }
+            self.front_written = self.front_written.saturating_sub(front.length);
+            self.marks.pop_front();
+            self.forget(front.class);
+            if let Class::Message(number) = front.class {
+                self.sent_through = number;
+            }
+        }
+    }
+
+    fn forget(&mut self, class: Class) {
+        self.data_frames = self.data_frames.saturating_sub(usize::from(class.is_data()));
+        self.pongs = self.pongs.saturating_sub(usize::from(class == Class::Pong));
+    }
+
+    /// `reserve` wins the front of a drained buffer back, so keeping it saves an allocation.
+    fn keep(&mut self, drained: BytesMut) {
+        if self.spare.capacity() == 0 {
+            self.spare = drained;
+        }
+    }
+
+    /// Gives memory back that an idle connection does not need.
+    pub(super) fn shrink(&mut self) {
+        if self.spare.capacity() > SPARE_MAX || self.pieces.is_empty() {
+            self.spare = BytesMut::new();
+        }
+        if self.marks.is_empty() {
+            self.marks = VecDeque::new();
+        }
+    }
+
+    /// Takes back every frame of a class that `wanted` names and of which no byte has been written.
+    /// The order of both parts stays.
+    pub(super) fn take_back(&mut self, wanted: impl Fn(Class) -> bool) -> VecDeque<Held> {
+        let mut taken = VecDeque::new();
+        if !self.marks.iter().any(|mark| wanted(mark.class)) {
+            return taken;
+        }
+        let mut all = BytesMut::with_capacity(self.bytes);
+        for piece in &self.pieces {
+            all.extend_from_slice(piece.as_slice());
+        }
+        let marks = core::mem::take(&mut self.marks);
+        let written = core::mem::take(&mut self.front_written);
+        let sent_through = self.sent_through;
+        *self = Self { sent_through, ..Self::default() };
+        let mut all = all.freeze();
+        for (index, mark) in marks.into_iter().enumerate() {
+            let begun = index == 0 && written > 0;
+            let here = if begun { mark.length.saturating_sub(written) } else { mark.length };
+            let frame = all.split_to(here.min(all.len()));
+            if wanted(mark.class) && !begun {
+                taken.push_back(Held { class: mark.class, bytes: frame });
+            } else {
+                self.pieces.push_back(Piece::Shared(frame));
+                self.mark(mark.length, mark.class);
+                if begun {
+                    self.front_written = written;
+                    self.bytes = self.bytes.saturating_sub(written);
+                }
+            }
+        }
+        taken
+    }
+
+    /// The classes of the frames of which no byte has been written.
+    pub(super) fn unwritten(&self) -> impl Iterator<Item = Class> {
+        let begun = usize::from(self.front_written > 0);
+        self.marks.iter().skip(begun).map(|mark| mark.class)
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.bytes == 0
+    }
+
+    pub(super) fn data_frames(&self) -> usize {
+        self.data_frames
+    }
+
+    pub(super) fn has_pong(&self) -> bool {
+        self.pongs > 0
+    }
+
+    pub(super) fn sent_through(&self) -> SendId {
+        SendId(self.sent_through)
+    }
+}

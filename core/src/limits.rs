@@ -1,0 +1,150 @@
+//! Every bound of a connection in one place, each with its reason.
+//!
+//! Memory of a connection is bounded by these whatever arrives: it grows with bytes received, never
+//! with a length that a peer announces.
+//!
+//! ```
+//! use cndt_core::limits::Limits;
+//!
+//! let limits = Limits { frame_max: 64 * 1024, ..Limits::default() };
+//! assert!(limits.validate().is_ok());
+//! let wrong = Limits { queue_low_percent: 90, queue_high_percent: 50, ..Limits::default() };
+//! assert_eq!(wrong.validate().unwrap_err().field, "queue_low_percent");
+//! ```
+
+use core::time::Duration;
+
+const KIB: usize = 1024;
+const MIB: usize = 1024 * KIB;
+
+/// The largest frame that any configuration may allow, in bytes: the protocol's ceiling
+/// (wire fact: the Python package refuses payloads beyond 100 MiB).
+pub const FRAME_CEILING: usize = 100 * MIB;
+
+/// The bounds of one connection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// Payload bytes of one frame after login. 10 MiB: the Python package's own default.
+    pub frame_max: usize,
+    /// Payload bytes of one frame before login. 8 KiB: login frames are far smaller, and whoever
+    /// has not logged in gets no more memory than that.
+    pub preauth_frame_max: usize,
+    /// Bytes that a payload may have after decompression. 10 MiB: what it could have had without.
+    pub decompressed_max: usize,
+    /// Output to input ratio of decompression, applied beyond the first 64 KiB of output. 128:
+    /// real data stays below it, a zlib bomb reaches 1028.
+    pub compression_ratio_max: u32,
+    /// Nesting of received MessagePack. 64: deeper data is a mistake or an attack.
+    pub depth_max: usize,
+    /// Own calls without an outcome. 1,024: each holds an entry and a timer.
+    pub calls_max: usize,
+    /// Frames that wait to be sent. 1,000: the Python package's `send_queue_size`.
+    pub send_queue_frames: usize,
+    /// Bytes that wait to be sent. 8 MiB; one larger frame may wait alone.
+    pub send_queue_bytes: usize,
+    /// Messages and requests that wait for the application. 1,000: `receive_queue_size`.
+    pub receive_queue_frames: usize,
+    /// Bytes that wait for the application. 8 MiB; one larger frame may wait alone.
+    pub receive_queue_bytes: usize,
+    /// The peer is asked to pause when the receive queue is this full. 80 percent.
+    pub queue_high_percent: u8,
+    /// The peer is asked to go on when the receive queue has drained to this. 50 percent.
+    pub queue_low_percent: u8,
+    /// How long a peer may keep us paused before the connection is given up. 60 s.
+    pub pause_max: Duration,
+    /// How long a closing connection waits for calls that are under way. 5 s.
+    pub drain: Duration,
+    /// How long a closing connection waits for the peer's end after its own. 1 s.
+    pub linger: Duration,
+    /// Misuse by the peer that is survived within [`Limits::strikes_window`]. 16: an honest peer
+    /// makes none, a confused one is told what is wrong before it is cut off.
+    pub strikes_max: u32,
+    /// The window in which strikes count. 60 s.
+    pub strikes_window: Duration,
+    /// Towards a Python client that has just logged in, everything is held back until it speaks or
+    /// this has passed. 5 s. Wire fact 2: it drops what arrives together with AUTH_SUCCESS.
+    pub join_grace: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            frame_max: 10 * MIB,
+            preauth_frame_max: 8 * KIB,
+            decompressed_max: 10 * MIB,
+            compression_ratio_max: 128,
+            depth_max: 64,
+            calls_max: 1024,
+            send_queue_frames: 1000,
+            send_queue_bytes: 8 * MIB,
+            receive_queue_frames: 1000,
+            receive_queue_bytes: 8 * MIB,
+            queue_high_percent: 80,
+            queue_low_percent: 50,
+            pause_max: Duration::from_secs(60),
+            drain: Duration::from_secs(5),
+            linger: Duration::from_secs(1),
+            strikes_max: 16,
+            strikes_window: Duration::from_secs(60),
+            join_grace: Duration::from_secs(5),
+        }
+    }
+}
+
+/// A limit that makes no sense: which one, and what would.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("limits.{field}: {expected}")]
+pub struct LimitError {
+    /// The field's name.
+    pub field: &'static str,
+    /// What the field accepts.
+    pub expected: &'static str,
+}
+
+impl Limits {
+    /// Checks every field.
+    ///
+    /// # Errors
+    /// The first field that makes no sense, with what would.
+    pub fn validate(&self) -> Result<(), LimitError> {
+        let at_least_one: [(usize, &'static str); 7] = [
+            (self.decompressed_max, "decompressed_max"),
+            (self.depth_max, "depth_max"),
+            (self.calls_max, "calls_max"),
+            (self.send_queue_frames, "send_queue_frames"),
+            (self.send_queue_bytes, "send_queue_bytes"),
+            (self.receive_queue_frames, "receive_queue_frames"),
+            (self.receive_queue_bytes, "receive_queue_bytes"),
+        ];
+        for (value, field) in at_least_one {
+            ensure(value > 0, field, "must be at least 1")?;
+        }
+        ensure(
+            (KIB..=FRAME_CEILING).contains(&self.frame_max),
+            "frame_max",
+            "must be from 1 KiB to 100 MiB",
+        )?;
+        ensure(
+            (KIB..=self.frame_max).contains(&self.preauth_frame_max),
+            "preauth_frame_max",
+            "must be at least 1 KiB and no more than frame_max",
+        )?;
+        ensure(self.compression_ratio_max > 0, "compression_ratio_max", "must be at least 1")?;
+        ensure(self.depth_max <= 512, "depth_max", "must be at most 512")?;
+        ensure(
+            (1..=100).contains(&self.queue_high_percent),
+            "queue_high_percent",
+            "must be from 1 to 100",
+        )?;
+        ensure(
+            self.queue_low_percent < self.queue_high_percent,
+            "queue_low_percent",
+            "must be below queue_high_percent",
+        )?;
+        ensure(self.strikes_max > 0, "strikes_max", "must be at least 1")
+    }
+}
+
+fn ensure(holds: bool, field: &'static str, expected: &'static str) -> Result<(), LimitError> {
+    if holds { Ok(()) } else { Err(LimitError { field, expected }) }
+}

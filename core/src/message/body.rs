@@ -1,0 +1,72 @@
+use alloc::string::String;
+
+use bytes::{BufMut, BytesMut};
+
+/// Something that can be written as one MessagePack value, straight into a send buffer.
+pub trait Body {
+    /// Appends exactly one MessagePack value to `out`.
+    ///
+    /// # Errors
+    /// When the value has no MessagePack form. What was appended by then is removed by the caller.
+    fn write(&self, out: &mut BytesMut) -> Result<(), BodyError>;
+}
+
+/// A value that cannot be written, read, or sent to this peer: why, and where in it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct BodyError(String);
+
+impl BodyError {
+    /// An error in these words.
+    pub fn new(words: impl Into<String>) -> Self {
+        Self(words.into())
+    }
+}
+
+/// A MessagePack value that is already written. It is trusted to be exactly one.
+#[derive(Debug, Clone, Copy)]
+pub struct Raw<'a>(pub &'a [u8]);
+
+impl Body for Raw<'_> {
+    fn write(&self, out: &mut BytesMut) -> Result<(), BodyError> {
+        out.put_slice(self.0);
+        Ok(())
+    }
+}
+
+/// The value `nil`.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Nil;
+
+impl Body for Nil {
+    fn write(&self, out: &mut BytesMut) -> Result<(), BodyError> {
+        out.put_u8(0xc0);
+        Ok(())
+    }
+}
+
+/// Any serde value. Structs become maps, because peers look fields up by name.
+///
+/// A `Vec<u8>` is a list of numbers to serde; use [`bytes::Bytes`] or `serde_bytes` for binary data.
+#[cfg(feature = "std")]
+#[derive(Debug)]
+pub struct Typed<'a, T: ?Sized>(pub &'a T);
+
+#[cfg(feature = "std")]
+impl<T: serde::Serialize + ?Sized> Body for Typed<'_, T> {
+    fn write(&self, out: &mut BytesMut) -> Result<(), BodyError> {
+        let mut serializer = rmp_serde::Serializer::new(out.writer()).with_struct_map();
+        self.0
+            .serialize(&mut serializer)
+            .map_err(|error| BodyError::new(alloc::format!("cannot be written as MessagePack: {error}")))
+    }
+}
+
+/// Reads one typed value; every byte must belong to it.
+///
+/// # Errors
+/// When the bytes are no such value; the words say what was found and what was expected.
+#[cfg(feature = "std")]
+pub fn from_slice<T: serde::de::DeserializeOwned>(bytes: &[u8]) -> Result<T, BodyError> {
+    rmp_serde::from_slice(bytes).map_err(|error| BodyError::new(alloc::format!("{error}")))
+}

@@ -1,0 +1,337 @@
+//! The envelopes of messages, calls and answers, in both dialects.
+//!
+//! | frame | payload |
+//! |---|---|
+//! | MESSAGE | `{type, data}` |
+//! | RPC_REQUEST | `{method, params}` |
+//! | RPC_RESPONSE, dialect `cndt` | `{success: true, result}` |
+//! | RPC_ERROR, dialect `cndt` | `{success: false, error, code?, details?}` |
+//! | RPC_RESPONSE, dialect `netconduit` | `{success: true, result: {success: true, data}}`, or `{success: true, result: {success: false, error, code, details?}}` (wire fact 3) |
+//!
+//! ```
+//! use bytes::BytesMut;
+//! use cndt_core::message::{Raw, rpc};
+//! use cndt_core::wire::{Dialect, Kind};
+//!
+//! let mut payload = BytesMut::new();
+//! rpc::write_result(&mut payload, Dialect::Netconduit, &Raw(&[30]))?;
+//! let answer = rpc::read_answer(Dialect::Netconduit, Kind::RpcResponse, &payload.freeze(), 64)?;
+//! assert_eq!(&answer.unwrap().data[..], &[30]);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+use alloc::string::String;
+use core::ops::Range;
+
+use bytes::{BufMut, Bytes, BytesMut};
+
+use super::body::{Body, BodyError};
+use super::msgpack::{self, MessageError, MessageErrorKind, Reader};
+use super::text::Text;
+use crate::rpc::{ErrorCode, Reply, RpcError};
+use crate::wire::{Dialect, Kind};
+
+/// What stands for a value that an envelope leaves out.
+const NIL: &[u8] = &[0xc0];
+
+/// A call as it stands on the wire.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RequestBody {
+    /// The method's name.
+    pub method: Text,
+    /// The parameters, as one MessagePack value; `nil` if there were none.
+    pub params: Bytes,
+}
+
+/// A message as it stands on the wire.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MessageBody {
+    /// The message's type.
+    pub name: Text,
+    /// The data, as one MessagePack value; `nil` if there was none.
+    pub data: Bytes,
+}
+
+/// Writes `{type, data}`.
+///
+/// # Errors
+/// When `data` cannot be written.
+pub fn write_message<B: Body + ?Sized>(
+    out: &mut BytesMut,
+    name: &str,
+    data: &B,
+) -> Result<(), BodyError> {
+    write_pair(out, ("type", name), ("data", data))
+}
+
+/// Writes `{method, params}`.
+///
+/// # Errors
+/// When `params` cannot be written.
+pub fn write_request<B: Body + ?Sized>(
+    out: &mut BytesMut,
+    method: &str,
+    params: &B,
+) -> Result<(), BodyError> {
+    write_pair(out, ("method", method), ("params", params))
+}
+
+fn write_pair<B: Body + ?Sized>(
+    out: &mut BytesMut,
+    (name_key, name): (&str, &str),
+    (body_key, body): (&str, &B),
+) -> Result<(), BodyError> {
+    msgpack::put_map(out, 2);
+    msgpack::put_str(out, name_key);
+    msgpack::put_str(out, name);
+    msgpack::put_str(out, body_key);
+    body.write(out)
+}
+
+/// Writes the payload of a successful answer.
+///
+/// In dialect `netconduit` a result that is itself a map with a `success` key goes out as it is
+/// (wire facts 3 and 18).
+///
+/// # Errors
+/// When `result` cannot be written.
+pub fn write_result<B: Body + ?Sized>(
+    out: &mut BytesMut,
+    dialect: Dialect,
+    result: &B,
+) -> Result<(), BodyError> {
+    put_success_and_result_key(out);
+    let wrapper_at = out.len();
+    if dialect == Dialect::Netconduit {
+        msgpack::put_map(out, 2);
+        msgpack::put_str(out, "success");
+        msgpack::put_bool(out, true);
+        msgpack::put_str(out, "data");
+    }
+    let body_at = out.len();
+    result.write(out)?;
+    if dialect == Dialect::Netconduit {
+        let body = out.get(body_at..).unwrap_or_default();
+        if has_success_key(body) {
+            let whole = Bytes::copy_from_slice(body);
+            out.truncate(wrapper_at);
+            out.put_slice(&whole);
+        }
+    }
+    Ok(())
+}
+
+/// Writes the payload of a failure: of RPC_ERROR in dialect `cndt`, of RPC_RESPONSE in dialect
+/// `netconduit`, where numbers are the package's own.
+pub fn write_error(out: &mut BytesMut, dialect: Dialect, error: &RpcError) {
+    let number = match dialect {
+        Dialect::Netconduit => {
+            put_success_and_result_key(out);
+            error.code.to_netconduit()
+        }
+        Dialect::Cndt => error.code.number(),
+    };
+    msgpack::put_map(out, if error.details.is_some() { 4 } else { 3 });
+    msgpack::put_str(out, "success");
+    msgpack::put_bool(out, false);
+    msgpack::put_str(out, "error");
+    msgpack::put_str(out, &error.message);
+    msgpack::put_str(out, "code");
+    msgpack::put_int(out, number);
+    if let Some(details) = &error.details {
+        msgpack::put_str(out, "details");
+        out.put_slice(details);
+    }
+}
+
+/// The frame type that carries a failure.
+pub fn error_kind(dialect: Dialect) -> Kind {
+    match dialect {
+        Dialect::Cndt => Kind::RpcError,
+        Dialect::Netconduit => Kind::RpcResponse,
+    }
+}
+
+fn put_success_and_result_key(out: &mut BytesMut) {
+    msgpack::put_map(out, 2);
+    msgpack::put_str(out, "success");
+    msgpack::put_bool(out, true);
+    msgpack::put_str(out, "result");
+}
+
+fn has_success_key(value: &[u8]) -> bool {
+    let mut reader = Reader::new(value, super::PYTHON_DEPTH_MAX);
+    let Ok(pairs) = reader.map_len() else { return false };
+    for _ in 0..pairs {
+        let Ok(key) = reader.clone().str() else { return false };
+        if key == "success" {
+            return true;
+        }
+        if reader.skip().and_then(|_| reader.skip()).is_err() {
+            return false;
+        }
+    }
+    false
+}
+
+/// Reads `{type, data}`.
+///
+/// # Errors
+/// When the payload is no such map.
+pub fn read_message(payload: &Bytes, depth_max: usize) -> Result<MessageBody, MessageError> {
+    let (name, data) = read_pair(payload, depth_max, "type", "data")?;
+    Ok(MessageBody { name, data })
+}
+
+/// Reads `{method, params}`.
+///
+/// # Errors
+/// When the payload is no such map.
+pub fn read_request(payload: &Bytes, depth_max: usize) -> Result<RequestBody, MessageError> {
+    let (method, params) = read_pair(payload, depth_max, "method", "params")?;
+    Ok(RequestBody { method, params })
+}
+
+fn read_pair(
+    payload: &Bytes,
+    depth_max: usize,
+    name_key: &'static str,
+    body_key: &'static str,
+) -> Result<(Text, Bytes), MessageError> {
+    let [name, body] = read_map(payload, depth_max, [name_key, body_key])?;
+    let name = name.ok_or(msgpack::error(0, MessageErrorKind::MissingKey { key: name_key }))?;
+    let text = Reader::new(payload.get(name.clone()).unwrap_or_default(), 1)
+        .str()
+        .map_err(|error| MessageError { offset: name.start.saturating_add(error.offset), ..error })?;
+    Ok((Text::from_utf8(payload.slice_ref(text.as_bytes())).unwrap_or_default(), body_or_nil(payload, body)))
+}
+
+fn body_or_nil(payload: &Bytes, body: Option<Range<usize>>) -> Bytes {
+    match body {
+        // The range was measured in this very payload.
+        Some(range) => payload.slice(range),
+        None => Bytes::from_static(NIL),
+    }
+}
+
+/// Reads a map that must fill the payload, and tells where the values of `keys` lie. Other keys are
+/// passed over (wire fact 16); each of `keys` may stand once.
+pub(super) fn read_map<const N: usize>(
+    payload: &[u8],
+    depth_max: usize,
+    keys: [&'static str; N],
+) -> Result<[Option<Range<usize>>; N], MessageError> {
+    let mut reader = Reader::new(payload, depth_max);
+    let found = read_map_from(&mut reader, keys)?;
+    reader.end()?;
+    Ok(found)
+}
+
+fn read_map_from<const N: usize>(
+    reader: &mut Reader<'_>,
+    keys: [&'static str; N],
+) -> Result<[Option<Range<usize>>; N], MessageError> {
+    let mut found = [const { None }; N];
+    for _ in 0..reader.map_len()? {
+        let key_at = reader.offset();
+        // Keys of other types than text cannot be ours.
+        let key = match reader.clone().str() {
+            Ok(key) => {
+                reader.str()?;
+                Some(key)
+            }
+            Err(_) => {
+                reader.skip()?;
+                None
+            }
+        };
+        let value = reader.skip()?;
+        for (known, slot) in keys.iter().zip(found.iter_mut()) {
+            if key != Some(known) {
+                continue;
+            }
+            if slot.is_some() {
+                return Err(msgpack::error(key_at, MessageErrorKind::DuplicateKey { key: known }));
+            }
+            *slot = Some(value.clone());
+        }
+    }
+    Ok(found)
+}
+
+/// Reads the answer to a call: `Ok` is its result, `Err` what the peer's application reports.
+///
+/// # Errors
+/// When the payload is no answer.
+pub fn read_answer(
+    dialect: Dialect,
+    kind: Kind,
+    payload: &Bytes,
+    depth_max: usize,
+) -> Result<Result<Reply, RpcError>, MessageError> {
+    let parts = read_map(payload, depth_max, ANSWER_KEYS)?;
+    let [success, result, ..] = &parts;
+    let succeeded = match success {
+        Some(range) => sub_reader(payload, range, depth_max).bool()?,
+        None => kind != Kind::RpcError,
+    };
+    if !succeeded || kind == Kind::RpcError {
+        return Ok(Err(read_failure(dialect, payload, &parts, depth_max)));
+    }
+    match (dialect, result) {
+        (Dialect::Netconduit, Some(inner)) => {
+            Ok(read_inner(&payload.slice(inner.clone()), depth_max))
+        }
+        (_, result) => {
+            Ok(Ok(Reply { data: body_or_nil(payload, result.clone()), envelope: Some(payload.clone()) }))
+        }
+    }
+}
+
+const ANSWER_KEYS: [&str; 6] = ["success", "result", "error", "code", "details", "data"];
+
+/// Reads what dialect `netconduit` puts inside `result`. Anything that is not an envelope is the
+/// result itself.
+fn read_inner(inner: &Bytes, depth_max: usize) -> Result<Reply, RpcError> {
+    let plain = || Ok(Reply { data: inner.clone(), envelope: None });
+    let Ok(parts) = read_map(inner, depth_max, ANSWER_KEYS) else { return plain() };
+    let [success, .., data] = &parts;
+    let Some(success) = success else { return plain() };
+    match (sub_reader(inner, success, depth_max).bool(), data) {
+        (Ok(true), Some(data)) => {
+            Ok(Reply { data: inner.slice(data.clone()), envelope: Some(inner.clone()) })
+        }
+        (Ok(false), _) => Err(read_failure(Dialect::Netconduit, inner, &parts, depth_max)),
+        // A handler's own map with a `success` key passed through as it is (wire fact 18).
+        (Ok(true), None) | (Err(_), _) => plain(),
+    }
+}
+
+fn read_failure(
+    dialect: Dialect,
+    payload: &Bytes,
+    parts: &[Option<Range<usize>>; 6],
+    depth_max: usize,
+) -> RpcError {
+    let [_, _, error, code, details, _] = parts;
+    let message = error
+        .as_ref()
+        .and_then(|range| sub_reader(payload, range, depth_max).str().ok())
+        .map_or_else(|| String::from("the peer gave no reason"), String::from);
+    let number = code.as_ref().and_then(|range| sub_reader(payload, range, depth_max).int().ok());
+    let code = match (dialect, number) {
+        (_, None) => ErrorCode::Unknown,
+        (Dialect::Cndt, Some(number)) => ErrorCode::from_number(number),
+        (Dialect::Netconduit, Some(number)) => ErrorCode::from_netconduit(number),
+    };
+    // `nil` is how Python says that there are none.
+    let details = details
+        .as_ref()
+        .map(|range| payload.slice(range.clone()))
+        .filter(|value| value.as_ref() != NIL);
+    RpcError { code, message, details }
+}
+
+fn sub_reader<'a>(payload: &'a [u8], range: &Range<usize>, depth_max: usize) -> Reader<'a> {
+    Reader::new(payload.get(range.clone()).unwrap_or_default(), depth_max)
+}
