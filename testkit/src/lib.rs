@@ -1,0 +1,17 @@
+//! What tests of CNDT stand on, for this project and for services built with it.
+//!
+//! - [`vectors`]: frames known byte for byte.
+//! - [`properties`]: laws that hold for any bytes. A fuzz target is one call of one of them, and
+//!   an ordinary test replays its corpus through the same function.
+//!
+//! ```
+//! use cndt_testkit::{properties, vectors::FRAMES};
+//!
+//! for vector in FRAMES {
+//!     properties::header(&vector.bytes());
+//! }
+//! ```
+#![forbid(unsafe_code)]
+
+pub mod properties;
+pub mod vectors;
