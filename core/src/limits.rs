@@ -31,7 +31,7 @@ pub struct Limits {
     pub preauth_frame_max: usize,
     /// Bytes that a payload may have after decompression. 10 MiB: what it could have had without.
     pub decompressed_max: usize,
-    /// Output to input ratio of decompression, applied beyond the first 64 KiB of output. 128:
+    /// Output to input ratio of decompression, applied beyond the first MiB of output. 128:
     /// real data stays below it, a zlib bomb reaches 1028.
     pub compression_ratio_max: u32,
     /// Nesting of received MessagePack. 64: deeper data is a mistake or an attack.

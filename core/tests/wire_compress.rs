@@ -1,7 +1,7 @@
 //! Compression within limits.
 #![cfg(feature = "compress")]
 
-use cndt_core::wire::{COMPRESS_MIN, InflateError, InflateLimits, deflate, inflate};
+use cndt_core::wire::{COMPRESS_MIN, InflateError, InflateLimits, RATIO_FREE, deflate, inflate};
 use proptest::prelude::*;
 
 const WIDE: InflateLimits = InflateLimits { output_max: 16 << 20, ratio_max: u32::MAX };
@@ -48,11 +48,11 @@ fn the_output_limit_is_exact() {
 }
 
 #[test]
-fn the_ratio_spares_the_first_64_kib() {
+fn the_ratio_spares_the_first_megabyte() {
     let limits = InflateLimits { output_max: 16 << 20, ratio_max: 128 };
-    let short = miniz_oxide::deflate::compress_to_vec_zlib(&vec![0; 65_536], 9);
-    assert_eq!(inflate(&short, limits).map(|out| out.len()), Ok(65_536));
-    let long = miniz_oxide::deflate::compress_to_vec_zlib(&vec![0; 65_537], 9);
+    let short = miniz_oxide::deflate::compress_to_vec_zlib(&vec![0; RATIO_FREE], 9);
+    assert_eq!(inflate(&short, limits).map(|out| out.len()), Ok(RATIO_FREE));
+    let long = miniz_oxide::deflate::compress_to_vec_zlib(&vec![0; RATIO_FREE + 1], 9);
     assert_eq!(inflate(&long, limits), Err(InflateError::Ratio { max: 128 }));
 }
 

@@ -214,8 +214,8 @@ pub fn frame_round_trip(data: &[u8]) {
 ///
 /// If the law is broken.
 pub fn inflate(data: &[u8]) {
-    const FREE: usize = 64 * 1024;
-    let limits = InflateLimits { output_max: 1 << 20, ratio_max: 128 };
+    const FREE: usize = cndt_core::wire::RATIO_FREE;
+    let limits = InflateLimits { output_max: 4 << 20, ratio_max: 128 };
     if let Ok(out) = inflate_within(data, limits) {
         assert!(out.len() <= limits.output_max, "{} bytes exceed the limit", out.len());
         let allowed = data.len() * 128;

@@ -128,8 +128,8 @@ impl Phase {
     pub(super) fn settle(self, link: &mut Link) -> Self {
         match self {
             Self::Draining(mut draining) => {
-                let late = link.now >= draining.until;
-                if !late && !(draining.open.is_idle() && link.out.is_empty()) {
+                let finished = draining.open.is_idle() && link.out.is_empty();
+                if !finished && link.now < draining.until {
                     return Self::Draining(draining);
                 }
                 draining.open.lose_calls(link);

@@ -150,10 +150,10 @@ impl SendBuffer {
                 Piece::Own(bytes) => bytes.advance(here),
                 Piece::Shared(bytes) => bytes.advance(here),
             }
-            if front.as_slice().is_empty() {
-                if let Some(Piece::Own(drained)) = self.pieces.pop_front() {
-                    self.keep(drained);
-                }
+            if front.as_slice().is_empty()
+                && let Some(Piece::Own(drained)) = self.pieces.pop_front()
+            {
+                self.keep(drained);
             }
         }
     }

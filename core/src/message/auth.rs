@@ -113,6 +113,10 @@ fn read_identity(info: &[u8], depth_max: usize) -> Identity {
 }
 
 fn shortened(text: &str) -> String {
-    let end = text.char_indices().map(|(at, c)| at + c.len_utf8()).take_while(|end| *end <= WORDS_MAX).last();
+    let end = text
+        .char_indices()
+        .map(|(at, c)| at + c.len_utf8())
+        .take_while(|end| *end <= WORDS_MAX)
+        .last();
     String::from(text.get(..end.unwrap_or(0)).unwrap_or_default())
 }

@@ -56,9 +56,9 @@ pub struct Typed<'a, T: ?Sized>(pub &'a T);
 impl<T: serde::Serialize + ?Sized> Body for Typed<'_, T> {
     fn write(&self, out: &mut BytesMut) -> Result<(), BodyError> {
         let mut serializer = rmp_serde::Serializer::new(out.writer()).with_struct_map();
-        self.0
-            .serialize(&mut serializer)
-            .map_err(|error| BodyError::new(alloc::format!("cannot be written as MessagePack: {error}")))
+        self.0.serialize(&mut serializer).map_err(|error| {
+            BodyError::new(alloc::format!("cannot be written as MessagePack: {error}"))
+        })
     }
 }
 

@@ -200,10 +200,14 @@ fn read_pair(
 ) -> Result<(Text, Bytes), MessageError> {
     let [name, body] = read_map(payload, depth_max, [name_key, body_key])?;
     let name = name.ok_or(msgpack::error(0, MessageErrorKind::MissingKey { key: name_key }))?;
-    let text = Reader::new(payload.get(name.clone()).unwrap_or_default(), 1)
-        .str()
-        .map_err(|error| MessageError { offset: name.start.saturating_add(error.offset), ..error })?;
-    Ok((Text::from_utf8(payload.slice_ref(text.as_bytes())).unwrap_or_default(), body_or_nil(payload, body)))
+    let text =
+        Reader::new(payload.get(name.clone()).unwrap_or_default(), 1).str().map_err(|error| {
+            MessageError { offset: name.start.saturating_add(error.offset), ..error }
+        })?;
+    Ok((
+        Text::from_utf8(payload.slice_ref(text.as_bytes())).unwrap_or_default(),
+        body_or_nil(payload, body),
+    ))
 }
 
 fn body_or_nil(payload: &Bytes, body: Option<Range<usize>>) -> Bytes {
@@ -282,9 +286,10 @@ pub fn read_answer(
         (Dialect::Netconduit, Some(inner)) => {
             Ok(read_inner(&payload.slice(inner.clone()), depth_max))
         }
-        (_, result) => {
-            Ok(Ok(Reply { data: body_or_nil(payload, result.clone()), envelope: Some(payload.clone()) }))
-        }
+        (_, result) => Ok(Ok(Reply {
+            data: body_or_nil(payload, result.clone()),
+            envelope: Some(payload.clone()),
+        })),
     }
 }
 

@@ -41,8 +41,9 @@ pub fn check_for_python(value: &[u8]) -> Result<(), BodyError> {
                 None
             }
             Shape::Str(length) => {
-                let text =
-                    reader.take(length).map_err(|error| refuse(value, &open, &error.to_string()))?;
+                let text = reader
+                    .take(length)
+                    .map_err(|error| refuse(value, &open, &error.to_string()))?;
                 if core::str::from_utf8(text).is_err() {
                     return Err(refuse(value, &open, "text is not UTF-8"));
                 }
@@ -54,7 +55,8 @@ pub fn check_for_python(value: &[u8]) -> Result<(), BodyError> {
         };
         if let Some(level) = inside {
             if open.len() >= PYTHON_DEPTH_MAX {
-                let words = format!("nested deeper than {PYTHON_DEPTH_MAX}, which Python cannot read");
+                let words =
+                    format!("nested deeper than {PYTHON_DEPTH_MAX}, which Python cannot read");
                 return Err(refuse(value, &[], &words));
             }
             open.push(level);
@@ -99,9 +101,7 @@ fn check_key(reader: &mut Reader<'_>) -> Result<(), String> {
             Ok(_) => Ok(()),
             Err(_) => Err(MessageErrorKind::NotUtf8.to_string()),
         },
-        Shape::Bin(length) => {
-            reader.take(length).map(|_| ()).map_err(|error| error.to_string())
-        }
+        Shape::Bin(length) => reader.take(length).map(|_| ()).map_err(|error| error.to_string()),
         Shape::Leaf(_) | Shape::Array(_) | Shape::Map(_) => Err(format!(
             "a map key is {} (byte {at}); Python peers read only text or binary keys",
             describe(marker.unwrap_or_default())

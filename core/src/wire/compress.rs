@@ -4,13 +4,17 @@
 /// Payloads of up to this many bytes are never compressed (wire fact 9).
 pub const COMPRESS_MIN: usize = 1024;
 
+/// Bytes of output to which no ratio is applied: 1 MiB. Repetitive text compresses beyond 400 to 1, as
+/// a bomb does; what tells them apart is how much comes out.
+pub const RATIO_FREE: usize = 1024 * 1024;
+
 /// How much one compressed payload may become.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct InflateLimits {
     /// Largest output in bytes.
     pub output_max: usize,
     /// Most output bytes for each input byte, judged at every step over what was read so far. The
-    /// first 64 KiB of output are free, since short texts may well be that regular.
+    /// first [`RATIO_FREE`] bytes of output are free, since honest data may well be that regular.
     pub ratio_max: u32,
 }
 
@@ -63,7 +67,7 @@ pub use zlib::{deflate, inflate};
 
 #[cfg(feature = "compress")]
 mod zlib {
-    use super::{COMPRESS_MIN, InflateError, InflateLimits};
+    use super::{COMPRESS_MIN, InflateError, InflateLimits, RATIO_FREE};
     use alloc::{vec, vec::Vec};
     use miniz_oxide::deflate::core::{
         CompressorOxide, TDEFLFlush, TDEFLStatus, compress, create_comp_flags_from_zip_params,
@@ -127,7 +131,7 @@ mod zlib {
                 decompress(&mut state, rest, &mut out, written, flags);
             read = read.saturating_add(consumed);
             written = written.saturating_add(produced);
-            if written > STEP && exceeds_ratio(written, read, limits.ratio_max) {
+            if written > RATIO_FREE && exceeds_ratio(written, read, limits.ratio_max) {
                 return Err(InflateError::Ratio { max: limits.ratio_max });
             }
             match status {

@@ -43,7 +43,7 @@ mod flags;
 mod header;
 mod kind;
 
-pub use compress::{COMPRESS_MIN, InflateError, InflateLimits, deflate, inflate};
+pub use compress::{COMPRESS_MIN, InflateError, InflateLimits, RATIO_FREE, deflate, inflate};
 pub use decoder::{Decoder, Frame};
 pub use dialect::{Dialect, Dialects, UnknownDialect};
 pub use encoder::{FrameError, write_frame};

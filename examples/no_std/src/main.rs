@@ -1,4 +1,5 @@
-//! Frames without std: both dialects, written and read back in memory.
+//! CNDT without std: frames of both dialects, and a handshake and a call between two connections,
+//! all in memory.
 //!
 //! The program brings its own panic handler and its own allocator, so a std hidden in any
 //! dependency of `cndt-core` collides with them and the build fails. Running it shows that what
@@ -10,6 +11,7 @@
 #![no_main]
 #![deny(unsafe_op_in_unsafe_fn)]
 
+mod exchange;
 mod platform;
 
 use bytes::BytesMut;
@@ -28,6 +30,7 @@ enum Failed {
     Differs,
     Compress,
     Expand,
+    Exchange,
 }
 
 fn run() -> Result<(), Failed> {
@@ -43,7 +46,10 @@ fn run() -> Result<(), Failed> {
             return Err(Failed::Differs);
         }
     }
-    Ok(())
+    match exchange::answers() {
+        Some(true) => Ok(()),
+        Some(false) | None => Err(Failed::Exchange),
+    }
 }
 
 /// Writes a frame, and reads it back byte by byte.

@@ -54,3 +54,11 @@ extern "C" fn main(_argc: c_int, _argv: *const *const u8) -> c_int {
 // SAFETY: no other definition exists, since std, which has the real one, is absent.
 #[unsafe(no_mangle)]
 extern "C" fn rust_eh_personality() {}
+
+/// The precompiled `alloc` names it in its clean-up paths. Nothing unwinds in this program, so
+/// whoever gets here has gone wrong.
+#[unsafe(no_mangle)]
+extern "C" fn _Unwind_Resume() -> ! {
+    // SAFETY: `abort` takes nothing and does not return.
+    unsafe { abort() }
+}

@@ -142,8 +142,7 @@ fn a_peer_that_does_not_read_its_answers_gets_no_further_ones() {
 
 #[test]
 fn the_send_queue_is_bounded_in_frames_and_bytes_and_room_is_announced() {
-    let limits =
-        Limits { send_queue_frames: 4, send_queue_bytes: 10_000, ..Limits::default() };
+    let limits = Limits { send_queue_frames: 4, send_queue_bytes: 10_000, ..Limits::default() };
     let (mut a, _b) = pair_with(Config { limits, ..Config::default() }, Config::default());
     for _ in 0..4 {
         a.send(at(1), "m", &Raw(&[1])).unwrap();
@@ -173,10 +172,7 @@ fn pings_keep_their_interval_and_any_frame_is_a_sign_of_life() {
     b.handle_timeout(at(1000));
     assert_eq!(kinds(&take_output(at(1000), &mut b)), [Kind::HeartbeatPing]);
     b.receive(at(1250), &frame(Kind::HeartbeatPong, Flags::empty(), 0, &[]));
-    assert_eq!(
-        events(&mut b),
-        [Event::Pong { round_trip: Duration::from_millis(250) }]
-    );
+    assert_eq!(events(&mut b), [Event::Pong { round_trip: Duration::from_millis(250) }]);
     b.receive(at(2500), &message("m", &[1]));
     // Bytes that do not make a frame are no sign of life.
     b.receive(at(5000), &message("m", &[1])[..10]);

@@ -12,12 +12,8 @@ const PYTHON_REFUSAL: &str = "434e4454010000090000000000000019000000000000000000
 #[test]
 fn the_login_is_byte_for_byte_what_the_python_package_sends() {
     let wall = crate::time::WallAnchor { at: Instant::ZERO, unix_millis: 0x0000_01a1_fb65_e326 };
-    let config = Config {
-        name: "Cli".to_string(),
-        version: "1.2.3".to_string(),
-        wall,
-        ..Config::default()
-    };
+    let config =
+        Config { name: "Cli".to_string(), version: "1.2.3".to_string(), wall, ..Config::default() };
     assert_eq!(take_output(Instant::ZERO, &mut client(config)), hex(PYTHON_LOGIN));
 }
 

@@ -38,9 +38,8 @@ fn a_call_is_answered_in_both_directions() {
 #[test]
 fn ids_count_up_from_one() {
     let (mut a, _b) = pair();
-    let ids: Vec<u64> = (0..3)
-        .map(|_| a.call(at(1), "m", &Raw(&[0x80]), TIMEOUT).unwrap().correlation())
-        .collect();
+    let ids: Vec<u64> =
+        (0..3).map(|_| a.call(at(1), "m", &Raw(&[0x80]), TIMEOUT).unwrap().correlation()).collect();
     assert_eq!(ids, [1, 2, 3]);
 }
 

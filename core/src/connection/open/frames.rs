@@ -1,0 +1,247 @@
+//! What a frame of the peer does.
+
+use bytes::Bytes;
+
+use super::{Mode, Open, Step};
+use crate::connection::event::{
+    CallFailure, CallId, Event, Message, Outcome, PhaseName, Request, RequestId, Strike, Violation,
+};
+use crate::connection::flow::Tell;
+use crate::connection::link::Link;
+use crate::connection::send_buffer::Class;
+use crate::message::{MessageError, MessageErrorKind, rpc};
+use crate::rpc::{ErrorCode, Reply, RpcError};
+use crate::wire::{Flags, Frame, InflateLimits, Kind, inflate};
+
+impl Open {
+    pub(in crate::connection) fn on_frame(
+        &mut self,
+        link: &mut Link,
+        frame: &Frame,
+        mode: Mode,
+    ) -> Result<Step, Violation> {
+        self.heartbeat.alive(link.now);
+        if self.join.heard() {
+            self.release(link);
+        }
+        let header = &frame.header;
+        let taken = match header.kind {
+            Kind::RpcResponse | Kind::RpcError => self.on_answer(link, frame).map(|()| true),
+            Kind::RpcRequest => self.on_request(link, frame, mode),
+            Kind::Message => self.on_message(link, frame),
+            Kind::HeartbeatPing => self.on_ping(link),
+            Kind::HeartbeatPong => {
+                if let Some(round_trip) = self.heartbeat.pong(link.now) {
+                    link.events.push(Event::Pong { round_trip });
+                }
+                Ok(true)
+            }
+            Kind::Pause => {
+                self.on_pause(link);
+                Ok(true)
+            }
+            Kind::Resume => {
+                if self.flow.resume_received() {
+                    self.release(link);
+                }
+                Ok(true)
+            }
+            Kind::Ack => self.on_ack(link, header.correlation, Ok(empty_reply())).map(|()| true),
+            Kind::Nack => {
+                self.on_ack(link, header.correlation, Err(CallFailure::Refused)).map(|()| true)
+            }
+            Kind::Close => return Ok(Step::PeerCloses),
+            // The peer confirms what this side has begun; the end of its stream is what counts.
+            Kind::CloseAck => Ok(true),
+            // Understood by nobody so far, sent by nobody: harmless.
+            Kind::Cancel | Kind::RpcList | Kind::Error => Ok(true),
+            Kind::AuthRequest
+            | Kind::AuthSuccess
+            | Kind::AuthFailure
+            | Kind::AuthChallenge
+            | Kind::AuthResponse => {
+                return Err(Violation::Unexpected { kind: header.kind, phase: PhaseName::Open });
+            }
+            Kind::Unknown(code) => self.strike(link, Strike::UnknownKind(code)).map(|()| false),
+        }?;
+        if header.flags.contains(Flags::REQUIRES_ACK) {
+            let kind = if taken { Kind::Ack } else { Kind::Nack };
+            link.write_empty(self.dialect, Class::Control, kind, header.correlation);
+        }
+        Ok(Step::Stay)
+    }
+
+    fn on_answer(&mut self, link: &mut Link, frame: &Frame) -> Result<(), Violation> {
+        let id = frame.header.correlation;
+        if !self.knows_call(link, id)? {
+            return Ok(());
+        }
+        let outcome = read_payload(link, frame)
+            .and_then(|payload| {
+                let depth_max = link.config.limits.depth_max;
+                rpc::read_answer(frame.dialect, frame.header.kind, &payload, depth_max)
+            })
+            .map_or_else(
+                |error| Err(CallFailure::Unreadable(error)),
+                |answer| answer.map_err(CallFailure::Remote),
+            );
+        self.finish_call(link, id, outcome);
+        Ok(())
+    }
+
+    fn on_ack(&mut self, link: &mut Link, id: u64, outcome: Outcome) -> Result<(), Violation> {
+        if self.knows_call(link, id)? {
+            self.finish_call(link, id, outcome);
+        }
+        Ok(())
+    }
+
+    /// Whether an answer has a call that waits for it. One that comes after its call has ended is
+    /// counted and dropped; one to a call that was never made breaks the protocol.
+    fn knows_call(&mut self, link: &mut Link, id: u64) -> Result<bool, Violation> {
+        if self.calls.contains(id) {
+            return Ok(true);
+        }
+        if !self.calls.was_issued(id) {
+            return Err(Violation::UnknownCall { correlation: id });
+        }
+        link.stats.late_answers = link.stats.late_answers.saturating_add(1);
+        Ok(false)
+    }
+
+    fn finish_call(&mut self, link: &mut Link, id: u64, outcome: Outcome) {
+        self.calls.close(id);
+        link.events.push(Event::Finished { call: CallId(id), outcome });
+        self.tell_writable(link);
+    }
+
+    fn on_request(
+        &mut self,
+        link: &mut Link,
+        frame: &Frame,
+        mode: Mode,
+    ) -> Result<bool, Violation> {
+        let id = frame.header.correlation;
+        if id == 0 || self.serves.contains(&id) {
+            return Err(Violation::RequestIdInUse { correlation: id });
+        }
+        if mode == Mode::Draining {
+            let error = RpcError::new(ErrorCode::ConnectionError, "this side is closing");
+            let _ = self.write_error(link, id, &error);
+            return Ok(true);
+        }
+        let depth_max = link.config.limits.depth_max;
+        match read_payload(link, frame).and_then(|all| rpc::read_request(&all, depth_max)) {
+            Ok(request) => {
+                self.serves.insert(id);
+                let size = frame.payload.len();
+                self.deliver(
+                    link,
+                    size,
+                    Event::Request(Request {
+                        id: RequestId(id),
+                        method: request.method,
+                        params: request.params,
+                        timestamp: frame.header.timestamp,
+                    }),
+                );
+                Ok(true)
+            }
+            Err(error) => {
+                let words = alloc::format!("the request cannot be read: {error}");
+                let answer = RpcError::new(ErrorCode::InvalidParams, words);
+                let _ = self.write_error(link, id, &answer);
+                self.strike(link, Strike::Unreadable).map(|()| false)
+            }
+        }
+    }
+
+    fn on_message(&mut self, link: &mut Link, frame: &Frame) -> Result<bool, Violation> {
+        let depth_max = link.config.limits.depth_max;
+        match read_payload(link, frame).and_then(|all| rpc::read_message(&all, depth_max)) {
+            Ok(message) => {
+                let size = frame.payload.len();
+                self.deliver(
+                    link,
+                    size,
+                    Event::Message(Message {
+                        name: message.name,
+                        data: message.data,
+                        timestamp: frame.header.timestamp,
+                    }),
+                );
+                Ok(true)
+            }
+            Err(_) => self.strike(link, Strike::Unreadable).map(|()| false),
+        }
+    }
+
+    fn deliver(&mut self, link: &mut Link, size: usize, event: Event) {
+        link.stats.messages_received = link.stats.messages_received.saturating_add(1);
+        link.events.push_delivery(event, size);
+        self.watch_inbox(link);
+    }
+
+    /// Asks the peer to pause or to go on, as the receive queue fills and drains.
+    pub(in crate::connection) fn watch_inbox(&mut self, link: &mut Link) {
+        if !link.config.backpressure {
+            return;
+        }
+        let limits = &link.config.limits;
+        let fill = link.events.fill_percent(limits);
+        match self.flow.watch(fill, limits.queue_low_percent, limits.queue_high_percent) {
+            Some(Tell::Pause) => link.write_empty(self.dialect, Class::Control, Kind::Pause, 0),
+            Some(Tell::Resume) => {
+                link.write_empty(self.dialect, Class::Control, Kind::Resume, 0);
+                self.release(link);
+            }
+            None => {}
+        }
+    }
+
+    fn on_ping(&mut self, link: &mut Link) -> Result<bool, Violation> {
+        // One answer serves all pings that came before it left.
+        if !link.out.has_pong() {
+            link.write_empty(self.dialect, Class::Pong, Kind::HeartbeatPong, 0);
+        }
+        if self.heartbeat.ping_received(link.now) {
+            Ok(true)
+        } else {
+            self.strike(link, Strike::PingFlood).map(|()| true)
+        }
+    }
+
+    fn on_pause(&mut self, link: &mut Link) {
+        if self.flow.pause_received(link.now) {
+            let mut taken = link.out.take_back(Class::is_data);
+            self.held_bytes = taken
+                .iter()
+                .fold(self.held_bytes, |sum, held| sum.saturating_add(held.bytes.len()));
+            taken.append(&mut self.held);
+            self.held = taken;
+        }
+    }
+
+    fn strike(&mut self, link: &mut Link, strike: Strike) -> Result<(), Violation> {
+        link.stats.strikes = link.stats.strikes.saturating_add(1);
+        self.strikes.count(link.now, &link.config.limits, strike)
+    }
+}
+
+fn empty_reply() -> Reply {
+    Reply { data: Bytes::from_static(&[0xc0]), envelope: None }
+}
+
+/// The payload as it was before compression.
+fn read_payload(link: &Link, frame: &Frame) -> Result<Bytes, MessageError> {
+    if !frame.header.flags.contains(Flags::COMPRESSED) {
+        return Ok(frame.payload.clone());
+    }
+    let limits = InflateLimits {
+        output_max: link.config.limits.decompressed_max,
+        ratio_max: link.config.limits.compression_ratio_max,
+    };
+    inflate(&frame.payload, limits)
+        .map(Bytes::from)
+        .map_err(|error| MessageError { offset: 0, kind: MessageErrorKind::Compression(error) })
+}

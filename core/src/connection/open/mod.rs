@@ -1,0 +1,173 @@
+//! A connection after login: frames in, frames out, the same for both roles.
+
+mod frames;
+mod sending;
+
+use alloc::collections::{BTreeSet, VecDeque};
+use core::time::Duration;
+
+use super::calls::Calls;
+use super::event::{CallFailure, CallId, CloseReason, Deadline, Event, Timer};
+use super::flow::Flow;
+use super::heartbeat::Heartbeat;
+use super::join::Join;
+use super::link::Link;
+use super::send_buffer::{Class, Held};
+use super::strikes::Strikes;
+use crate::wire::{Dialect, Kind};
+
+#[derive(Debug)]
+pub(super) struct Open {
+    dialect: Dialect,
+    calls: Calls,
+    /// Requests of the peer that have not been answered.
+    serves: BTreeSet<u64>,
+    flow: Flow,
+    heartbeat: Heartbeat,
+    join: Join,
+    strikes: Strikes,
+    /// Messages and calls that may not go out yet, in order.
+    held: VecDeque<Held>,
+    held_bytes: usize,
+}
+
+/// Whether new requests of the peer are served.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Mode {
+    Serving,
+    Draining,
+}
+
+/// What a frame means for the phase.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Step {
+    Stay,
+    PeerCloses,
+}
+
+impl Open {
+    pub(super) fn new(link: &Link, dialect: Dialect) -> Self {
+        Self {
+            dialect,
+            calls: Calls::new(),
+            serves: BTreeSet::new(),
+            flow: Flow::new(dialect),
+            heartbeat: Heartbeat::new(link.now, &link.config),
+            join: Join::listening(),
+            strikes: Strikes::default(),
+            held: VecDeque::new(),
+            held_bytes: 0,
+        }
+    }
+
+    pub(super) fn dialect(&self) -> Dialect {
+        self.dialect
+    }
+
+    pub(super) fn calls_open(&self) -> usize {
+        self.calls.len()
+    }
+
+    pub(super) fn is_paused_by_peer(&self) -> bool {
+        self.flow.paused_by_peer().is_some()
+    }
+
+    /// Nothing is under way.
+    pub(super) fn is_idle(&self) -> bool {
+        self.calls.is_empty() && self.serves.is_empty() && self.held.is_empty()
+    }
+
+    /// Holds everything back until the peer is known to listen (wire fact 2).
+    pub(super) fn wait_for_peer(&mut self, link: &Link) {
+        self.join = Join::waiting(link.now, link.config.limits.join_grace);
+    }
+
+    // Time
+
+    /// Does what is due. The reason to end, if there is one.
+    pub(super) fn on_timeout(&mut self, link: &mut Link) -> Option<CloseReason> {
+        let now = link.now;
+        while let Some((id, call)) = self.calls.pop_due(now) {
+            let outcome = Err(CallFailure::TimedOut { after: call.timeout });
+            link.events.push(Event::Finished { call: CallId(id), outcome });
+        }
+        self.tell_writable(link);
+        if link.inbox_full() {
+            // Not a sign of death: this side is the one that does not read.
+            self.heartbeat.alive(now);
+        }
+        if now >= self.heartbeat.dead_at() {
+            return Some(CloseReason::HeartbeatTimeout { after: self.heartbeat.timeout() });
+        }
+        let pause_max = link.config.limits.pause_max;
+        if self.flow.paused_by_peer().is_some_and(|since| now >= since + pause_max) {
+            return Some(CloseReason::PausedTooLong { after: pause_max });
+        }
+        if now >= self.heartbeat.next_ping() {
+            self.ping(link);
+            link.decoder.shrink();
+            link.out.shrink();
+        }
+        if self.join.probe_is_due(now) {
+            link.write_empty(self.dialect, Class::Ping, Kind::HeartbeatPing, 0);
+        }
+        if self.join.gives_up(now) {
+            self.release(link);
+        }
+        None
+    }
+
+    pub(super) fn next_deadline(&self, pause_max: Duration) -> Deadline {
+        let mut first = Deadline { at: self.heartbeat.next_ping(), why: Timer::Ping };
+        let others = [
+            (Some(self.heartbeat.dead_at()), Timer::PeerDead),
+            (self.calls.next_deadline(), Timer::Call),
+            (self.flow.paused_by_peer().map(|since| since + pause_max), Timer::Pause),
+            (self.join.next(), Timer::JoinProbe),
+        ];
+        for (at, why) in others {
+            if let Some(at) = at.filter(|at| *at < first.at) {
+                first = Deadline { at, why };
+            }
+        }
+        first
+    }
+
+    // Ends
+
+    /// Tells the peer that this side takes nothing new, or that it has heard so.
+    pub(super) fn announce_close(&self, link: &mut Link, reason: &CloseReason) {
+        let kind = if *reason == CloseReason::Peer { Kind::CloseAck } else { Kind::Close };
+        link.write_empty(self.dialect, Class::Control, kind, 0);
+    }
+
+    /// Gives every open call its outcome: the connection is lost to it.
+    pub(super) fn lose_calls(&mut self, link: &mut Link) {
+        let held = self.held.iter().map(|held| held.class);
+        let unsent: BTreeSet<u64> = link
+            .out
+            .unwritten()
+            .chain(held)
+            .filter_map(|class| match class {
+                Class::Request(id) => Some(id),
+                Class::Message(_)
+                | Class::Control
+                | Class::Ping
+                | Class::Pong
+                | Class::Response => None,
+            })
+            .collect();
+        for id in self.calls.drain() {
+            let outcome = Err(CallFailure::ConnectionLost { sent: !unsent.contains(&id) });
+            link.events.push(Event::Finished { call: CallId(id), outcome });
+        }
+    }
+
+    /// What the application sent by itself and nobody has begun to write stays here: it is reported
+    /// as unsent, so it must not leave after all.
+    pub(super) fn drop_unsent_data(&mut self, link: &mut Link) {
+        self.held.clear();
+        self.held_bytes = 0;
+        drop(link.out.take_back(Class::is_data));
+    }
+}

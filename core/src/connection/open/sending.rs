@@ -1,0 +1,261 @@
+//! What this side calls, sends and answers, and what of it must wait.
+
+use core::time::Duration;
+
+use bytes::BytesMut;
+
+use super::Open;
+use crate::connection::event::{CallId, Event, SendError, SendId};
+use crate::connection::link::Link;
+use crate::connection::send_buffer::{Class, Held};
+use crate::connection::shared::SharedMessage;
+use crate::message::{Body, BodyError, rpc};
+use crate::rpc::RpcError;
+use crate::wire::{Flags, Kind};
+
+/// What is to be called or sent; the parts of a frame that differ between the commands.
+#[derive(Debug, Clone, Copy)]
+struct Outgoing {
+    class: Class,
+    kind: Kind,
+    flags: Flags,
+    correlation: u64,
+}
+
+impl Open {
+    pub(in crate::connection) fn call<B: Body + ?Sized>(
+        &mut self,
+        link: &mut Link,
+        method: &str,
+        params: &B,
+        timeout: Duration,
+    ) -> Result<CallId, SendError> {
+        let id = self.admit_call(link)?;
+        let out = Outgoing {
+            class: Class::Request(id),
+            kind: Kind::RpcRequest,
+            flags: Flags::empty(),
+            correlation: id,
+        };
+        self.queue(link, out, |buffer| rpc::write_request(buffer, method, params))?;
+        self.calls.open(id, link.now, timeout);
+        Ok(CallId(id))
+    }
+
+    pub(in crate::connection) fn send<B: Body + ?Sized>(
+        &mut self,
+        link: &mut Link,
+        name: &str,
+        data: &B,
+    ) -> Result<SendId, SendError> {
+        self.admit_data(link)?;
+        let number = link.last_send.saturating_add(1);
+        let out = Outgoing {
+            class: Class::Message(number),
+            kind: Kind::Message,
+            flags: Flags::empty(),
+            correlation: 0,
+        };
+        self.queue(link, out, |buffer| rpc::write_message(buffer, name, data))?;
+        Ok(link.next_send())
+    }
+
+    pub(in crate::connection) fn send_acked<B: Body + ?Sized>(
+        &mut self,
+        link: &mut Link,
+        name: &str,
+        data: &B,
+        timeout: Duration,
+    ) -> Result<CallId, SendError> {
+        let id = self.admit_call(link)?;
+        let out = Outgoing {
+            class: Class::Request(id),
+            kind: Kind::Message,
+            flags: Flags::REQUIRES_ACK,
+            correlation: id,
+        };
+        self.queue(link, out, |buffer| rpc::write_message(buffer, name, data))?;
+        self.calls.open(id, link.now, timeout);
+        Ok(CallId(id))
+    }
+
+    pub(in crate::connection) fn send_shared(
+        &mut self,
+        link: &mut Link,
+        message: &SharedMessage,
+    ) -> Result<SendId, SendError> {
+        if message.dialect() != self.dialect {
+            let (frame, connection) = (message.dialect(), self.dialect);
+            return Err(SendError::DialectMismatch { frame, connection });
+        }
+        self.admit_data(link)?;
+        let number = link.next_send();
+        let class = Class::Message(number.number());
+        let frame = message.frame().clone();
+        link.stats.messages_sent = link.stats.messages_sent.saturating_add(1);
+        link.stats.frames_sent = link.stats.frames_sent.saturating_add(1);
+        if self.must_hold(class) {
+            self.hold(Held { class, bytes: frame });
+        } else {
+            link.out.push(class, frame);
+        }
+        Ok(number)
+    }
+
+    pub(in crate::connection) fn cancel(&mut self, link: &mut Link, id: u64) -> bool {
+        let was_open = self.calls.close(id).is_some();
+        self.tell_writable(link);
+        was_open
+    }
+
+    pub(in crate::connection) fn respond<B: Body + ?Sized>(
+        &mut self,
+        link: &mut Link,
+        id: u64,
+        result: &B,
+    ) -> Result<(), SendError> {
+        if !self.serves.contains(&id) {
+            return Err(SendError::NoSuchRequest(id));
+        }
+        let dialect = self.dialect;
+        let envelope = link.envelope(dialect, Kind::RpcResponse, Flags::empty(), id);
+        link.write(Class::Response, envelope, |out| rpc::write_result(out, dialect, result))?;
+        self.serves.remove(&id);
+        Ok(())
+    }
+
+    pub(in crate::connection) fn respond_error(
+        &mut self,
+        link: &mut Link,
+        id: u64,
+        error: &RpcError,
+    ) -> Result<(), SendError> {
+        if !self.serves.contains(&id) {
+            return Err(SendError::NoSuchRequest(id));
+        }
+        self.write_error(link, id, error)?;
+        self.serves.remove(&id);
+        Ok(())
+    }
+
+    pub(super) fn write_error(
+        &self,
+        link: &mut Link,
+        id: u64,
+        error: &RpcError,
+    ) -> Result<(), SendError> {
+        let dialect = self.dialect;
+        let envelope = link.envelope(dialect, rpc::error_kind(dialect), Flags::empty(), id);
+        link.write(Class::Response, envelope, |out| {
+            rpc::write_error(out, dialect, error);
+            Ok(())
+        })
+    }
+
+    pub(in crate::connection) fn ping(&mut self, link: &mut Link) {
+        // A ping that may not go out now is left out: the next one comes in time.
+        if self.flow.lets_pass(Class::Ping) {
+            link.write_empty(self.dialect, Class::Ping, Kind::HeartbeatPing, 0);
+            self.heartbeat.ping_sent(link.now);
+        } else {
+            self.heartbeat.postpone(link.now);
+        }
+    }
+
+    fn admit_call(&mut self, link: &mut Link) -> Result<u64, SendError> {
+        let id = self.calls.next_id().ok_or(SendError::Exhausted)?;
+        if self.calls.len() >= link.config.limits.calls_max {
+            link.blocked = true;
+            return Err(SendError::Blocked);
+        }
+        self.admit_data(link)?;
+        Ok(id)
+    }
+
+    fn admit_data(&self, link: &mut Link) -> Result<(), SendError> {
+        let limits = &link.config.limits;
+        let full = self.queued_frames(link) >= limits.send_queue_frames
+            || self.queued_bytes(link) >= limits.send_queue_bytes;
+        if full {
+            link.blocked = true;
+            return Err(SendError::Blocked);
+        }
+        Ok(())
+    }
+
+    fn queued_frames(&self, link: &Link) -> usize {
+        link.out.data_frames().saturating_add(self.held.len())
+    }
+
+    fn queued_bytes(&self, link: &Link) -> usize {
+        link.out.bytes().saturating_add(self.held_bytes)
+    }
+
+    fn queue(
+        &mut self,
+        link: &mut Link,
+        out: Outgoing,
+        body: impl FnOnce(&mut BytesMut) -> Result<(), BodyError>,
+    ) -> Result<(), SendError> {
+        let envelope = link.envelope(self.dialect, out.kind, out.flags, out.correlation);
+        if self.must_hold(out.class) {
+            let mut frame = BytesMut::new();
+            envelope.write(&mut frame, body)?;
+            self.hold(Held { class: out.class, bytes: frame.freeze() });
+            link.stats.frames_sent = link.stats.frames_sent.saturating_add(1);
+        } else {
+            link.write(out.class, envelope, body)?;
+        }
+        link.stats.messages_sent = link.stats.messages_sent.saturating_add(1);
+        Ok(())
+    }
+
+    /// Data stays in order: what comes after something held is held as well.
+    fn must_hold(&self, class: Class) -> bool {
+        !self.held.is_empty() || !self.flow.lets_pass(class) || !self.join.lets_pass(class)
+    }
+
+    fn hold(&mut self, frame: Held) {
+        self.held_bytes = self.held_bytes.saturating_add(frame.bytes.len());
+        self.held.push_back(frame);
+    }
+
+    /// Lets go what was held back, as far as it may.
+    pub(super) fn release(&mut self, link: &mut Link) {
+        while let Some(Held { class, bytes }) = self.held.pop_front() {
+            if !self.flow.lets_pass(class) || !self.join.lets_pass(class) {
+                self.held.push_front(Held { class, bytes });
+                return;
+            }
+            self.held_bytes = self.held_bytes.saturating_sub(bytes.len());
+            // A call that has ended meanwhile is not made any more.
+            let wanted = match class {
+                Class::Request(id) => self.calls.contains(id),
+                Class::Message(_)
+                | Class::Control
+                | Class::Ping
+                | Class::Pong
+                | Class::Response => true,
+            };
+            if wanted {
+                link.out.push(class, bytes);
+            }
+        }
+    }
+
+    /// Tells the driver once when there is room again after a refusal: at half, so that it is worth
+    /// waking up for.
+    pub(in crate::connection) fn tell_writable(&self, link: &mut Link) {
+        if !link.blocked {
+            return;
+        }
+        let limits = &link.config.limits;
+        let room = self.queued_frames(link) <= limits.send_queue_frames / 2
+            && self.queued_bytes(link) <= limits.send_queue_bytes / 2
+            && self.calls.len() < limits.calls_max;
+        if room {
+            link.blocked = false;
+            link.events.push(Event::Writable);
+        }
+    }
+}

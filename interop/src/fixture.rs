@@ -1,0 +1,131 @@
+//! Our side of the tests: a server with everything that the Python scenarios ask for.
+
+use std::time::Duration;
+
+use cndt_tokio::schemars::{self, JsonSchema};
+use cndt_tokio::{
+    Bytes, Data, ErrorCode, Params, Peer, RawParams, RawReply, RpcError, Server, ServerDescriptor,
+    ServerHandle,
+};
+use serde_json::{Value, json};
+
+use crate::PASSWORD;
+
+/// What our servers in these tests are configured with; a free port on loopback.
+pub fn descriptor() -> ServerDescriptor {
+    ServerDescriptor::new(PASSWORD)
+        .host("127.0.0.1")
+        .port(0)
+        .name("rust_server")
+        .version("9.8.7")
+        .accept_netconduit(true)
+}
+
+/// As strict as Python: it refuses parameters that it does not know.
+#[derive(serde::Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Add {
+    a: i64,
+    b: i64,
+}
+
+#[derive(serde::Deserialize, JsonSchema)]
+struct Multiply {
+    x: f64,
+    y: f64,
+}
+
+#[derive(serde::Deserialize, JsonSchema)]
+struct Name {
+    name: String,
+}
+
+#[derive(serde::Deserialize, JsonSchema)]
+struct Calculate {
+    a: f64,
+    b: f64,
+    operation: String,
+}
+
+#[derive(serde::Deserialize, JsonSchema)]
+struct Fail {
+    code: i64,
+    message: String,
+}
+
+async fn add(Params(Add { a, b }): Params<Add>) -> i64 {
+    a + b
+}
+
+async fn calculate(Params(request): Params<Calculate>) -> Result<Value, RpcError> {
+    let Calculate { a, b, operation } = request;
+    match operation.as_str() {
+        "add" => Ok(json!({"result": a + b})),
+        "subtract" => Ok(json!({"result": a - b})),
+        "multiply" => Ok(json!({"result": a * b})),
+        "divide" if b != 0.0 => Ok(json!({"result": a / b})),
+        "divide" => Err(RpcError::new(ErrorCode::Other(400), "Division by zero")),
+        other => Err(RpcError::validation(format!("Unknown operation: {other}"))
+            .with_details(&json!({"field": "operation"}))
+            .expect("plain JSON")),
+    }
+}
+
+async fn boom() {
+    panic!("boom")
+}
+
+async fn chat(
+    server: ServerHandle,
+    peer: Peer,
+    Data(said): Data<Value>,
+) -> Result<Value, RpcError> {
+    let message = json!({"from": peer.id(), "message": said["message"], "timestamp": 0});
+    server
+        .broadcast("chat", &message)
+        .exclude(peer.id())
+        .send()
+        .map_err(|error| RpcError::internal(error.to_string()))?;
+    Ok(json!({"sent": true}))
+}
+
+/// Answers `{echo: data}` with the data's bytes untouched.
+async fn echo_message(RawParams(data): RawParams) -> RawReply {
+    let mut whole = vec![0x81, 0xa4];
+    whole.extend_from_slice(b"echo");
+    whole.extend_from_slice(&data);
+    RawReply(Bytes::from(whole))
+}
+
+/// A server with every method and message that `client.py` uses.
+pub fn server(descriptor: ServerDescriptor) -> Server {
+    Server::new(descriptor)
+        .rpc(cndt_tokio::Method::new("add").describe("Add two numbers."), add)
+        .rpc("multiply", |Params(Multiply { x, y }): Params<Multiply>| async move { x * y })
+        .rpc(
+            "greet",
+            |Params(Name { name }): Params<Name>| async move { format!("Hello, {name}!") },
+        )
+        .rpc("calculate", calculate)
+        .rpc("echo", |RawParams(params): RawParams| async move { RawReply(params) })
+        .rpc("fail", |Params(Fail { code, message }): Params<Fail>| async move {
+            Err::<(), _>(RpcError::new(ErrorCode::from_number(code), message))
+        })
+        .rpc("boom", boom)
+        .rpc("sleep", |Params(ms): Params<std::collections::BTreeMap<String, u64>>| async move {
+            let ms = ms.get("ms").copied().unwrap_or_default();
+            tokio::time::sleep(Duration::from_millis(ms)).await;
+            ms
+        })
+        .on("greeting", |Data(Name { name }): Data<Name>| async move {
+            json!({"reply": format!("Hello, {name}!")})
+        })
+        .on("echo_message", echo_message)
+        .on("chat", chat)
+        .on("ready", |peer: Peer| async move {
+            for number in 0..3 {
+                // Queued at once; the peer has logged in, so it takes them.
+                let _ = peer.try_send("news", &json!({"number": number}));
+            }
+        })
+}

@@ -1,0 +1,116 @@
+//! CNDT servers and clients on [async-std](https://docs.rs/async-std).
+//!
+//! Everything of [`cndt_runtime`] with the runtime filled in.
+//!
+//! **async-std is discontinued** ([RUSTSEC-2025-0052]): its authors recommend smol. This adapter is
+//! for programs that still run on it; new ones should take `cndt-smol`, which differs in nothing
+//! but the name.
+//!
+//! [RUSTSEC-2025-0052]: https://rustsec.org/advisories/RUSTSEC-2025-0052
+//!
+//! ```
+//! use cndt_async_std::{Client, ClientDescriptor, Dialect, Params, Server, ServerDescriptor};
+//!
+//! # async_std::task::block_on(async {
+//! let descriptor = ServerDescriptor::new("secret").host("127.0.0.1").port(0);
+//! let server = Server::new(descriptor.accept_netconduit(true))
+//!     .rpc("add", |Params((a, b)): Params<(i64, i64)>| async move { a + b })
+//!     .start()
+//!     .await?;
+//!
+//! let descriptor = ClientDescriptor::new("127.0.0.1", server.address().port(), "secret");
+//! let client = Client::new(descriptor.dialect(Dialect::Netconduit)).connect().await?;
+//! let sum: i64 = client.call("add", &(10, 20)).await?;
+//! assert_eq!(sum, 30);
+//! client.disconnect().await;
+//! server.stop().await;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! # }).unwrap();
+//! ```
+#![forbid(unsafe_code)]
+
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::OnceLock;
+use std::time::{Duration, Instant as StdInstant, SystemTime, UNIX_EPOCH};
+
+use async_std::net::{TcpListener, TcpStream};
+
+pub use cndt_runtime::*;
+
+/// A server on async-std.
+pub type Server = cndt_runtime::Server<AsyncStd>;
+
+/// A client on async-std.
+pub type Client = cndt_runtime::Client<AsyncStd>;
+
+/// The async-std runtime.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct AsyncStd;
+
+/// The point that [`Runtime::now`] counts from: the first time that anyone asked.
+#[allow(clippy::disallowed_methods, reason = "this is the adapter that others ask")]
+fn origin() -> StdInstant {
+    static ORIGIN: OnceLock<StdInstant> = OnceLock::new();
+    *ORIGIN.get_or_init(StdInstant::now)
+}
+
+impl Runtime for AsyncStd {
+    const NAME: &'static str = "async-std";
+    type Stream = TcpStream;
+    type Listener = TcpListener;
+
+    async fn resolve(self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+        use async_std::net::ToSocketAddrs;
+        Ok((host, port).to_socket_addrs().await?.collect())
+    }
+
+    async fn connect(self, address: SocketAddr) -> io::Result<TcpStream> {
+        let stream = TcpStream::connect(address).await?;
+        stream.set_nodelay(true)?;
+        Ok(stream)
+    }
+
+    async fn bind(self, address: SocketAddr) -> io::Result<TcpListener> {
+        TcpListener::bind(address).await
+    }
+
+    async fn accept(self, listener: &TcpListener) -> io::Result<(TcpStream, SocketAddr)> {
+        let (stream, address) = listener.accept().await?;
+        stream.set_nodelay(true)?;
+        Ok((stream, address))
+    }
+
+    fn local_addr(self, listener: &TcpListener) -> io::Result<SocketAddr> {
+        listener.local_addr()
+    }
+
+    async fn sleep_until(self, at: Instant) {
+        let left = Duration::from_micros(at.as_micros()).saturating_sub(origin().elapsed());
+        async_std::task::sleep(left).await;
+    }
+
+    fn now(self) -> Instant {
+        let passed = origin().elapsed().as_micros();
+        Instant::from_micros(u64::try_from(passed).unwrap_or(u64::MAX))
+    }
+
+    #[allow(clippy::disallowed_methods, reason = "this is the adapter that others ask")]
+    fn unix_millis(self) -> u64 {
+        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX)
+    }
+
+    fn spawn(self, task: impl Future<Output = ()> + Send + 'static) {
+        // Dropping the handle detaches the task; it ends by itself.
+        drop(async_std::task::spawn(task));
+    }
+
+    async fn run_blocking<T: Send + 'static>(
+        self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> T {
+        async_std::task::spawn_blocking(work).await
+    }
+}

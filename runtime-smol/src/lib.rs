@@ -1,0 +1,113 @@
+//! CNDT servers and clients on [smol](https://docs.rs/smol).
+//!
+//! Everything of [`cndt_runtime`] with the runtime filled in. Tasks run on smol's global executor;
+//! its threads are as many as the environment variable `SMOL_THREADS` says, one unless told
+//! otherwise.
+//!
+//! ```
+//! use cndt_smol::{Client, ClientDescriptor, Dialect, Params, Server, ServerDescriptor};
+//!
+//! # smol::block_on(async {
+//! let descriptor = ServerDescriptor::new("secret").host("127.0.0.1").port(0);
+//! let server = Server::new(descriptor.accept_netconduit(true))
+//!     .rpc("add", |Params((a, b)): Params<(i64, i64)>| async move { a + b })
+//!     .start()
+//!     .await?;
+//!
+//! let descriptor = ClientDescriptor::new("127.0.0.1", server.address().port(), "secret");
+//! let client = Client::new(descriptor.dialect(Dialect::Netconduit)).connect().await?;
+//! let sum: i64 = client.call("add", &(10, 20)).await?;
+//! assert_eq!(sum, 30);
+//! client.disconnect().await;
+//! server.stop().await;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! # }).unwrap();
+//! ```
+#![forbid(unsafe_code)]
+
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::OnceLock;
+use std::time::{Duration, Instant as StdInstant, SystemTime, UNIX_EPOCH};
+
+use smol::net::{TcpListener, TcpStream};
+
+pub use cndt_runtime::*;
+
+/// A server on smol.
+pub type Server = cndt_runtime::Server<Smol>;
+
+/// A client on smol.
+pub type Client = cndt_runtime::Client<Smol>;
+
+/// The smol runtime.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Smol;
+
+/// The point that [`Runtime::now`] counts from: the first time that anyone asked.
+#[allow(clippy::disallowed_methods, reason = "this is the adapter that others ask")]
+fn origin() -> StdInstant {
+    static ORIGIN: OnceLock<StdInstant> = OnceLock::new();
+    *ORIGIN.get_or_init(StdInstant::now)
+}
+
+impl Runtime for Smol {
+    const NAME: &'static str = "smol";
+    type Stream = TcpStream;
+    type Listener = TcpListener;
+
+    async fn resolve(self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+        smol::net::resolve((host, port)).await
+    }
+
+    async fn connect(self, address: SocketAddr) -> io::Result<TcpStream> {
+        let stream = TcpStream::connect(address).await?;
+        stream.set_nodelay(true)?;
+        Ok(stream)
+    }
+
+    async fn bind(self, address: SocketAddr) -> io::Result<TcpListener> {
+        TcpListener::bind(address).await
+    }
+
+    async fn accept(self, listener: &TcpListener) -> io::Result<(TcpStream, SocketAddr)> {
+        let (stream, address) = listener.accept().await?;
+        stream.set_nodelay(true)?;
+        Ok((stream, address))
+    }
+
+    fn local_addr(self, listener: &TcpListener) -> io::Result<SocketAddr> {
+        listener.local_addr()
+    }
+
+    async fn sleep_until(self, at: Instant) {
+        // Beyond what the clock can express it is as good as never.
+        match origin().checked_add(Duration::from_micros(at.as_micros())) {
+            Some(at) => drop(smol::Timer::at(at).await),
+            None => std::future::pending().await,
+        }
+    }
+
+    fn now(self) -> Instant {
+        let passed = origin().elapsed().as_micros();
+        Instant::from_micros(u64::try_from(passed).unwrap_or(u64::MAX))
+    }
+
+    #[allow(clippy::disallowed_methods, reason = "this is the adapter that others ask")]
+    fn unix_millis(self) -> u64 {
+        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX)
+    }
+
+    fn spawn(self, task: impl Future<Output = ()> + Send + 'static) {
+        smol::spawn(task).detach();
+    }
+
+    async fn run_blocking<T: Send + 'static>(
+        self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> T {
+        smol::unblock(work).await
+    }
+}

@@ -1,0 +1,3 @@
+//! The conformance suite on smol.
+
+cndt_runtime::conformance_tests!(cndt_smol::Smol, smol::block_on);

@@ -1,0 +1,243 @@
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use cndt_core::connection::{CloseReason, Opened, SendError, Stats};
+use cndt_core::message::{Raw, Typed};
+use cndt_core::rpc::MethodInfo;
+use serde::Serialize;
+
+use super::messages::Messages;
+use super::shared::{ClientShared, ConnectionState, Stage};
+use crate::call::{Call, RawCall};
+use crate::deliver::{self, Ping, SendMessage};
+use crate::descriptor::ClientDescriptor;
+use crate::error::{CallError, DeliveryError, NotConnected};
+use crate::peer::Peer;
+use crate::router::listall;
+
+/// A client that has connected. Cheap to clone; when the last one is dropped, the connection is
+/// closed gracefully and not made again.
+#[derive(Clone)]
+pub struct ClientHandle {
+    shared: Arc<ClientShared>,
+    // Only held: see `Guard`.
+    _guard: Option<Arc<Guard>>,
+}
+
+/// Ends the client when the last handle is gone. The client's own tasks hold none.
+pub(crate) struct Guard(Arc<ClientShared>);
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        self.0.stop();
+    }
+}
+
+/// How a client is doing.
+#[derive(Debug, Clone)]
+pub struct Health {
+    /// Whether there is a connection that is logged in.
+    pub connected: bool,
+    /// The same in more detail.
+    pub state: ConnectionState,
+    /// Attempts to reconnect since a connection last lasted 30 s.
+    pub reconnect_attempts: u32,
+    /// Logins that succeeded, the first one included.
+    pub logins: u32,
+    /// What the server told at login; `None` while not connected.
+    pub server: Option<Arc<Opened>>,
+    /// How long the current connection has been logged in.
+    pub connected_for: Duration,
+    /// The newest round trip that was measured on the current connection.
+    pub round_trip: Option<Duration>,
+    /// What the current connection has done so far.
+    pub traffic: Stats,
+    /// Why the previous connection ended.
+    pub last_reason: Option<CloseReason>,
+}
+
+impl ClientHandle {
+    /// The first handle of a client: the ones that the user gets are cloned from it.
+    pub(super) fn first(shared: &Arc<ClientShared>) -> Self {
+        let guard = Arc::new(Guard(Arc::clone(shared)));
+        // Set once: a client has one first handle.
+        let _ = shared.guard.set(Arc::downgrade(&guard));
+        Self { shared: Arc::clone(shared), _guard: Some(guard) }
+    }
+
+    /// A handle for hooks and handlers.
+    pub(crate) fn of(shared: &Arc<ClientShared>) -> Self {
+        let guard = shared.guard.get().and_then(Weak::upgrade);
+        Self { shared: Arc::clone(shared), _guard: guard }
+    }
+
+    /// The settings.
+    pub fn descriptor(&self) -> &ClientDescriptor {
+        &self.shared.descriptor
+    }
+
+    /// Calls a method of the server; see [`Call`].
+    ///
+    /// While the client is not connected, it fails at once with [`NotConnected`].
+    pub fn call<'a, P: Serialize + ?Sized, T>(
+        &self,
+        method: &'a str,
+        params: &'a P,
+    ) -> Call<'a, P, T> {
+        Call::new(self.shared.link(), method, params, self.shared.descriptor.rpc_timeout)
+    }
+
+    /// Calls a method with parameters that are MessagePack already.
+    pub fn call_raw<'a>(&self, method: &'a str, params: &'a [u8]) -> RawCall<'a, Raw<'a>> {
+        let timeout = self.shared.descriptor.rpc_timeout;
+        RawCall::new(self.shared.link(), method, Raw(params), timeout)
+    }
+
+    /// Sends a message; resolves once it is handed to the operating system.
+    pub fn send<'a, T: Serialize + ?Sized>(
+        &self,
+        name: &'a str,
+        data: &'a T,
+    ) -> SendMessage<'a, T> {
+        SendMessage::new(self.shared.link(), name, data, self.shared.descriptor.send_timeout)
+    }
+
+    /// Queues a message at once, or refuses at once.
+    ///
+    /// # Errors
+    /// When there is no connection, the queue is full, or the value cannot be sent.
+    pub fn try_send<T: Serialize + ?Sized>(
+        &self,
+        name: &str,
+        data: &T,
+    ) -> Result<(), DeliveryError> {
+        let link = self.shared.link().ok_or(NotConnected)?;
+        match deliver::try_send(&link, name, &Typed(data)) {
+            Ok(_) => Ok(()),
+            Err(SendError::NotOpen(_)) => Err(NotConnected.into()),
+            Err(error) => Err(DeliveryError::Send(error)),
+        }
+    }
+
+    /// The server's methods.
+    ///
+    /// # Errors
+    /// As any call.
+    pub async fn discover(&self) -> Result<Vec<MethodInfo>, CallError> {
+        const EMPTY_MAP: &[u8] = &[0x80];
+        let reply = self.call_raw(listall::NAME, EMPTY_MAP).await?;
+        listall::read(&reply.data).map_err(CallError::Decode)
+    }
+
+    /// Measures the time there and back.
+    pub fn ping(&self) -> Ping {
+        Ping::new(self.shared.link())
+    }
+
+    /// Listens to messages that no handler takes, from now on.
+    pub fn messages(&self) -> Messages {
+        self.shared.subscribers.subscribe()
+    }
+
+    /// The server's end of the current connection; `None` while not connected.
+    pub fn peer(&self) -> Option<Peer> {
+        self.shared.link().map(Peer::new)
+    }
+
+    /// Where the server is; `None` while not connected or without such an address.
+    pub fn remote_address(&self) -> Option<SocketAddr> {
+        self.shared.link()?.remote
+    }
+
+    /// How the client is connected.
+    pub fn state(&self) -> ConnectionState {
+        self.shared.connection_state()
+    }
+
+    /// Whether calls and messages can be sent now.
+    pub fn is_connected(&self) -> bool {
+        match self.state() {
+            ConnectionState::Connected | ConnectionState::Active | ConnectionState::Paused => true,
+            ConnectionState::Disconnected
+            | ConnectionState::Connecting
+            | ConnectionState::Authenticating
+            | ConnectionState::Closing
+            | ConnectionState::Closed
+            | ConnectionState::Failed => false,
+        }
+    }
+
+    /// How the client is doing.
+    pub fn health(&self) -> Health {
+        let link = self.shared.link();
+        let (reconnect_attempts, logins, last_reason) = self
+            .shared
+            .state
+            .read(|state| (state.attempts, state.logins, state.last_reason.clone()));
+        let mut health = Health {
+            connected: self.is_connected(),
+            state: self.state(),
+            reconnect_attempts,
+            logins,
+            server: None,
+            connected_for: Duration::ZERO,
+            round_trip: None,
+            traffic: Stats::default(),
+            last_reason,
+        };
+        if let Some(link) = link {
+            let now = self.shared.machine.now();
+            let locked = link.lock();
+            if let Some((opened, at)) = &locked.opened {
+                health.server = Some(Arc::clone(opened));
+                health.connected_for = now.since(*at);
+            }
+            health.round_trip = (locked.pong.count > 0).then_some(locked.pong.round_trip);
+            health.traffic = locked.connection.stats();
+        }
+        health
+    }
+
+    /// What the server told at login; `None` while not connected.
+    pub fn server_info(&self) -> Option<Arc<Opened>> {
+        let link = self.shared.link()?;
+        let locked = link.lock();
+        locked.opened.as_ref().map(|(opened, _)| Arc::clone(opened))
+    }
+
+    /// How long the login took; `None` while not connected.
+    pub fn handshake_time(&self) -> Option<Duration> {
+        self.server_info().map(|opened| opened.handshake)
+    }
+
+    /// Closes the connection gracefully: calls under way are finished, what is queued is sent. It is
+    /// not made again. Returns when all that is done, the `on_disconnect` hooks included.
+    pub async fn disconnect(&self) {
+        self.shared.stop();
+        self.ended().await;
+    }
+
+    /// Waits until the client is closed for good, reconnects included, and says why the last
+    /// connection ended.
+    pub async fn closed(&self) -> CloseReason {
+        self.ended().await;
+        let reason = self.shared.state.read(|state| state.last_reason.clone());
+        reason.unwrap_or(CloseReason::Local)
+    }
+
+    async fn ended(&self) {
+        let has_ended = |stage: &Stage| matches!(stage, Stage::Closed | Stage::Failed);
+        self.shared.state.until(|state| has_ended(&state.stage).then_some(())).await;
+    }
+}
+
+impl fmt::Debug for ClientHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClientHandle")
+            .field("server", &self.shared.descriptor.address())
+            .field("state", &self.state())
+            .finish_non_exhaustive()
+    }
+}

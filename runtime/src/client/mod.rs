@@ -1,0 +1,221 @@
+//! Clients: one connection to a server, made again when it is lost.
+//!
+//! While a client reconnects, new calls and messages fail at once with `NotConnected`, and calls
+//! that were under way have failed with `ConnectionLost`: whether to repeat them is the caller's
+//! decision.
+//!
+//! ```
+//! use cndt_tokio::{Client, ClientDescriptor, Dialect, Server, ServerDescriptor};
+//! use serde_json::{Value, json};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let descriptor = ServerDescriptor::new("secret").host("127.0.0.1").port(0);
+//! # let server = Server::new(descriptor.accept_netconduit(true)).start().await?;
+//! let descriptor = ClientDescriptor::new("127.0.0.1", server.address().port(), "secret");
+//! let client = Client::new(descriptor.dialect(Dialect::Netconduit).name("example"))
+//!     .on("news", |cndt_tokio::Data(news): cndt_tokio::Data<Value>| async move {
+//!         println!("{news}");
+//!     })
+//!     .connect()
+//!     .await?;
+//! client.send("greeting", &json!({"name": "World"})).await?;
+//! println!("round trip: {:?}", client.ping().await?);
+//! client.disconnect().await;
+//! # Ok(())
+//! # }
+//! ```
+
+mod backoff;
+mod handle;
+mod messages;
+mod session;
+mod shared;
+
+use std::future::Future;
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use cndt_core::connection::CloseReason;
+use futures_io::{AsyncRead, AsyncWrite};
+
+pub use handle::{ClientHandle, Health};
+pub use messages::Messages;
+pub(crate) use shared::ClientShared;
+pub use shared::ConnectionState;
+
+use crate::descriptor::ClientDescriptor;
+use crate::error::{ConnectError, ConnectErrorKind};
+use crate::hooks::{HookOutcome, Hooks};
+use crate::link::Link;
+use crate::router::{Handler, IntoAnswer, IntoReply, Method, Router};
+use crate::rt::{Machine, Runtime};
+use shared::ClientHooks;
+
+/// A client that is being put together. Nothing happens before [`Client::connect`].
+#[must_use = "a client does nothing before it connects"]
+pub struct Client<R> {
+    descriptor: ClientDescriptor,
+    router: Router,
+    hooks: ClientHooks,
+    runtime: PhantomData<R>,
+}
+
+impl<R: Runtime> Client<R> {
+    /// A client with these settings and no handlers.
+    pub fn new(descriptor: ClientDescriptor) -> Self {
+        Self {
+            descriptor,
+            router: Router::new(),
+            hooks: ClientHooks {
+                connect: Hooks::new("on_connect"),
+                disconnect: Hooks::new("on_disconnect"),
+                reconnect: Hooks::new("on_reconnect"),
+            },
+            runtime: PhantomData,
+        }
+    }
+
+    /// Registers a method that the server may call; see [`Router::rpc`].
+    pub fn rpc<H, A, M>(mut self, method: impl Into<Method>, handler: H) -> Self
+    where
+        H: Handler<A, Output: IntoReply<M>>,
+        A: 'static,
+        M: 'static,
+    {
+        self.router = self.router.rpc(method, handler);
+        self
+    }
+
+    /// Registers a handler for messages of one type; see [`Router::on`].
+    pub fn on<H, A, M>(mut self, message: impl Into<String>, handler: H) -> Self
+    where
+        H: Handler<A, Output: IntoAnswer<M>>,
+        A: 'static,
+        M: 'static,
+    {
+        self.router = self.router.on(message, handler);
+        self
+    }
+
+    /// Provides a value that handlers take by `State`.
+    pub fn state<T: Clone + Send + Sync + 'static>(mut self, value: T) -> Self {
+        self.router = self.router.state(value);
+        self
+    }
+
+    /// Uses this router, in place of what was registered so far.
+    pub fn router(mut self, router: Router) -> Self {
+        self.router = router;
+        self
+    }
+
+    /// Runs whenever the client has logged in, reconnects included, before the first handler.
+    pub fn on_connect<F, Fut>(mut self, hook: F) -> Self
+    where
+        F: Fn(ClientHandle) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output: HookOutcome> + Send + 'static,
+    {
+        self.hooks.connect.add(hook);
+        self
+    }
+
+    /// Runs whenever a connection that had logged in has ended.
+    pub fn on_disconnect<F, Fut>(mut self, hook: F) -> Self
+    where
+        F: Fn(ClientHandle, CloseReason) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output: HookOutcome> + Send + 'static,
+    {
+        self.hooks.disconnect.add(move |(client, reason)| hook(client, reason));
+        self
+    }
+
+    /// Runs when a lost connection has been made again, after the `on_connect` hooks.
+    pub fn on_reconnect<F, Fut>(mut self, hook: F) -> Self
+    where
+        F: Fn(ClientHandle) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output: HookOutcome> + Send + 'static,
+    {
+        self.hooks.reconnect.add(hook);
+        self
+    }
+
+    /// Connects and logs in. Returns when the `on_connect` hooks are done.
+    ///
+    /// The first connection is tried once; only one that had been made is made again.
+    ///
+    /// # Errors
+    /// [`ConnectError`] says what to do about it.
+    pub async fn connect(self) -> Result<ClientHandle, ConnectError> {
+        let address = self.descriptor.address();
+        let failed = |kind| ConnectError { address: address.clone(), kind };
+        self.descriptor.validate().map_err(|error| failed(error.into()))?;
+        let shared = self.share().map_err(&failed)?;
+        let (stream, remote) = session::dial::<R>(&shared).await.map_err(&failed)?;
+        let driver = shared.attach(stream, Some(remote)).map_err(&failed)?;
+        let link = Arc::clone(driver.link());
+        let client = ClientHandle::first(&shared);
+        shared.machine.spawn(session::run::<R>(shared.clone(), driver));
+        logged_in(&link).await.map_err(&failed)?;
+        Ok(client)
+    }
+
+    /// Logs in over any byte stream: TLS, a Unix socket, a pipe in memory. Such a client does not
+    /// reconnect.
+    ///
+    /// # Errors
+    /// As [`Client::connect`].
+    pub async fn connect_over<S>(self, stream: S) -> Result<ClientHandle, ConnectError>
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        let failed = |kind| ConnectError { address: "the given stream".to_owned(), kind };
+        self.descriptor.validate_connection().map_err(|error| failed(error.into()))?;
+        let shared = self.share().map_err(failed)?;
+        let driver = shared.attach(stream, None).map_err(failed)?;
+        let link = Arc::clone(driver.link());
+        let client = ClientHandle::first(&shared);
+        shared.machine.spawn(session::run_once(shared.clone(), driver));
+        logged_in(&link).await.map_err(failed)?;
+        Ok(client)
+    }
+
+    /// A client without handlers over any byte stream; see [`Client::connect_over`].
+    ///
+    /// # Errors
+    /// As [`Client::connect`].
+    pub async fn over<S>(
+        stream: S,
+        descriptor: ClientDescriptor,
+    ) -> Result<ClientHandle, ConnectError>
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        Self::new(descriptor).connect_over(stream).await
+    }
+
+    fn share(self) -> Result<Arc<ClientShared>, ConnectErrorKind> {
+        let router = self.router.finish()?;
+        let machine = Machine::of::<R>();
+        Ok(Arc::new(ClientShared::new(machine, self.descriptor, router, self.hooks)))
+    }
+}
+
+impl<R> std::fmt::Debug for Client<R> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Client")
+            .field("descriptor", &self.descriptor)
+            .field("router", &self.router)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Waits until the connection may be used, or has ended before that.
+async fn logged_in(link: &Arc<Link>) -> Result<(), ConnectErrorKind> {
+    let outcome = link.watch(|state| match &state.closed {
+        _ if state.released => Some(Ok(())),
+        Some(closed) => Some(Err((closed.reason.clone(), state.io_error.clone()))),
+        None => None,
+    });
+    outcome.await.map_err(|(reason, io)| ConnectErrorKind::Closed { reason, io })
+}

@@ -1,0 +1,177 @@
+//! A client's life: connection after connection, until it is closed or given up.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use cndt_core::connection::CloseReason;
+use futures_io::{AsyncRead, AsyncWrite};
+
+use super::backoff::Backoff;
+use super::handle::ClientHandle;
+use super::shared::{ClientShared, Stage};
+use crate::driver::Driver;
+use crate::entropy;
+use crate::error::ConnectErrorKind;
+use crate::race::{First, race};
+use crate::rt::Runtime;
+
+/// A connection that lasted so long proves that the server is well: attempts count anew.
+const STABLE_AFTER: Duration = Duration::from_secs(30);
+
+/// How one connection ended.
+struct End {
+    reason: CloseReason,
+    was_open: bool,
+}
+
+/// Drives connections until none follows.
+pub(super) async fn run<R: Runtime>(shared: Arc<ClientShared>, first: Driver<R::Stream>) {
+    let finish = FinishOnDrop(Arc::clone(&shared));
+    let mut driver = first;
+    loop {
+        let end = drive(&shared, driver).await;
+        let never_opened = shared.state.read(|state| state.logins == 0);
+        if never_opened || !may_reconnect(&shared, &end) {
+            break finish.now(&end);
+        }
+        match redial::<R>(&shared).await {
+            Some(next) => driver = next,
+            None => break finish.now(&end),
+        }
+    }
+}
+
+/// Drives one connection; none follows.
+pub(super) async fn run_once<S>(shared: Arc<ClientShared>, driver: Driver<S>)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let finish = FinishOnDrop(Arc::clone(&shared));
+    let end = drive(&shared, driver).await;
+    finish.now(&end);
+}
+
+async fn drive<S>(shared: &Arc<ClientShared>, driver: Driver<S>) -> End
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let link = Arc::clone(driver.link());
+    driver.await;
+    let now = shared.machine.now();
+    let (reason, opened_at) = {
+        let locked = link.lock();
+        let reason = locked.closed.as_ref().map(|closed| closed.reason.clone());
+        (reason, locked.opened.as_ref().map(|(_, at)| *at))
+    };
+    let reason = reason.unwrap_or(CloseReason::TransportLost);
+    if let Some(at) = opened_at {
+        if now.since(at) >= STABLE_AFTER {
+            shared.state.change(|state| state.attempts = 0);
+        }
+        shared.hooks.disconnect.run((ClientHandle::of(shared), reason.clone())).await;
+    }
+    End { reason, was_open: opened_at.is_some() }
+}
+
+fn may_reconnect(shared: &ClientShared, end: &End) -> bool {
+    let is_refused = matches!(end.reason, CloseReason::LoginRefused { .. });
+    let is_stopping = shared.state.read(|state| state.stopping);
+    shared.descriptor.reconnect_enabled && !is_refused && !is_stopping
+}
+
+/// Tries until there is a TCP connection, the attempts are used up, or nobody wants it any more.
+async fn redial<R: Runtime>(shared: &Arc<ClientShared>) -> Option<Driver<R::Stream>> {
+    let descriptor = &shared.descriptor;
+    let backoff = Backoff {
+        base: descriptor.reconnect_delay,
+        max: descriptor.reconnect_delay_max,
+        multiplier: descriptor.reconnect_delay_multiplier,
+    };
+    loop {
+        let attempt = shared.state.read(|state| state.attempts);
+        let attempts_max = descriptor.reconnect_attempts;
+        if attempts_max > 0 && attempt >= attempts_max {
+            tracing::error!(target: "cndt", attempts_max, "reconnecting given up");
+            return None;
+        }
+        // Without randomness all clients would wait equally long; that is still better than none.
+        let random = entropy::draw().map_or(u64::MAX, u64::from_be_bytes);
+        let delay = backoff.delay(attempt, random);
+        shared.state.change(|state| state.attempts = attempt.saturating_add(1));
+        tracing::info!(target: "cndt", attempt = attempt + 1, ?delay, "reconnecting");
+        let machine = shared.machine;
+        let sleep = machine.sleep_until(machine.now() + delay);
+        if let First::Left(()) = race(stopping(shared), sleep).await {
+            return None;
+        }
+        let dialled = match race(stopping(shared), dial::<R>(shared)).await {
+            First::Left(()) => return None,
+            First::Right(dialled) => dialled,
+        };
+        match dialled.and_then(|(stream, remote)| shared.attach(stream, Some(remote))) {
+            Ok(driver) => return Some(driver),
+            Err(error) => {
+                tracing::warn!(target: "cndt", %error, "attempt to reconnect failed");
+                shared.state.change(|state| state.stage = Stage::Offline);
+            }
+        }
+    }
+}
+
+async fn stopping(shared: &ClientShared) {
+    shared.state.until(|state| state.stopping.then_some(())).await;
+}
+
+/// Makes a TCP connection: the addresses of the host are tried in turn, within one time limit.
+pub(super) async fn dial<R: Runtime>(
+    shared: &ClientShared,
+) -> Result<(R::Stream, SocketAddr), ConnectErrorKind> {
+    shared.state.change(|state| state.stage = Stage::Connecting);
+    let runtime = R::default();
+    let after = shared.descriptor.connect_timeout;
+    let sleep = runtime.sleep_until(runtime.now() + after);
+    match race(dial_any::<R>(shared), sleep).await {
+        First::Left(outcome) => outcome.map_err(ConnectErrorKind::from),
+        First::Right(()) => Err(ConnectErrorKind::TimedOut { after }),
+    }
+}
+
+async fn dial_any<R: Runtime>(shared: &ClientShared) -> io::Result<(R::Stream, SocketAddr)> {
+    let runtime = R::default();
+    let descriptor = &shared.descriptor;
+    let mut addresses = runtime.resolve(&descriptor.server_host, descriptor.server_port).await?;
+    if descriptor.use_ipv6 {
+        addresses.retain(SocketAddr::is_ipv6);
+    }
+    let mut last = io::Error::new(io::ErrorKind::NotFound, "the host has no address");
+    for address in addresses {
+        match runtime.connect(address).await {
+            Ok(stream) => return Ok((stream, address)),
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
+}
+
+/// Whoever waits for the client must not wait for ever, not even when the runtime shuts down.
+struct FinishOnDrop(Arc<ClientShared>);
+
+impl FinishOnDrop {
+    fn now(self, end: &End) {
+        let stopping = self.0.state.read(|state| state.stopping);
+        let is_wanted = stopping || (end.was_open && matches!(end.reason, CloseReason::Local));
+        if !is_wanted {
+            self.0.finish(Stage::Failed);
+        }
+    }
+}
+
+impl Drop for FinishOnDrop {
+    fn drop(&mut self) {
+        if !self.0.state.read(|state| matches!(state.stage, Stage::Failed)) {
+            self.0.finish(Stage::Closed);
+        }
+    }
+}

@@ -1,0 +1,263 @@
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::{Arc, OnceLock, Weak};
+
+use cndt_core::connection::{CloseReason, Connection, PhaseName};
+use cndt_core::time::WallAnchor;
+
+use super::handle::{ClientHandle, Guard};
+use super::messages::Subscribers;
+use crate::descriptor::ClientDescriptor;
+use crate::driver::Driver;
+use crate::entropy;
+use crate::error::{ConfigError, ConnectErrorKind};
+use crate::hooks::Hooks;
+use crate::link::Link;
+use crate::owner::Owner;
+use crate::peer::ConnectionId;
+use crate::router::Router;
+use crate::rt::Machine;
+use crate::watched::Watched;
+
+/// What all handles of a client share.
+pub(crate) struct ClientShared {
+    pub(crate) machine: Machine,
+    pub(crate) descriptor: ClientDescriptor,
+    pub(crate) router: Router,
+    pub(super) hooks: ClientHooks,
+    pub(crate) subscribers: Subscribers,
+    pub(super) state: Watched<ClientState>,
+    /// Shared by the user's handles; when it goes, so does the connection.
+    pub(super) guard: OnceLock<Weak<Guard>>,
+}
+
+pub(super) struct ClientHooks {
+    pub(super) connect: Hooks<ClientHandle>,
+    pub(super) disconnect: Hooks<(ClientHandle, CloseReason)>,
+    pub(super) reconnect: Hooks<ClientHandle>,
+}
+
+pub(super) struct ClientState {
+    pub(super) stage: Stage,
+    /// Nobody wants the client any more.
+    pub(super) stopping: bool,
+    /// Attempts since a connection last proved stable.
+    pub(super) attempts: u32,
+    /// How often a login has succeeded.
+    pub(super) logins: u32,
+    pub(super) last_reason: Option<CloseReason>,
+}
+
+pub(super) enum Stage {
+    /// No connection: not yet, or waiting before the next attempt.
+    Offline,
+    Connecting,
+    Authenticating(Arc<Link>),
+    Online(Arc<Link>),
+    /// Closed for good, as it was wanted.
+    Closed,
+    /// Closed for good, against the client's will.
+    Failed,
+}
+
+/// How a client is connected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ConnectionState {
+    /// Not connected; the next attempt comes after a delay.
+    Disconnected,
+    /// A TCP connection is being made.
+    Connecting,
+    /// Logging in.
+    Authenticating,
+    /// Logged in; the `on_connect` hooks are still running.
+    Connected,
+    /// In use.
+    Active,
+    /// In use, but the server has asked for a pause: messages and calls are held back.
+    Paused,
+    /// Finishing what is under way.
+    Closing,
+    /// Closed for good.
+    Closed,
+    /// Given up: the login was refused, or no attempt to reconnect succeeded.
+    Failed,
+}
+
+impl ConnectionState {
+    /// The name, as the Python package writes it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Disconnected => "DISCONNECTED",
+            Self::Connecting => "CONNECTING",
+            Self::Authenticating => "AUTHENTICATING",
+            Self::Connected => "CONNECTED",
+            Self::Active => "ACTIVE",
+            Self::Paused => "PAUSED",
+            Self::Closing => "CLOSING",
+            Self::Closed => "CLOSED",
+            Self::Failed => "FAILED",
+        }
+    }
+}
+
+impl fmt::Display for ConnectionState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+impl ClientShared {
+    pub(super) fn new(
+        machine: Machine,
+        descriptor: ClientDescriptor,
+        router: Router,
+        hooks: ClientHooks,
+    ) -> Self {
+        let state = ClientState {
+            stage: Stage::Offline,
+            stopping: false,
+            attempts: 0,
+            logins: 0,
+            last_reason: None,
+        };
+        Self {
+            machine,
+            descriptor,
+            router,
+            hooks,
+            subscribers: Subscribers::default(),
+            state: Watched::new(state),
+            guard: OnceLock::new(),
+        }
+    }
+
+    /// Begins a connection over `stream`.
+    pub(super) fn attach<S>(
+        self: &Arc<Self>,
+        stream: S,
+        remote: Option<SocketAddr>,
+    ) -> Result<Driver<S>, ConnectErrorKind>
+    where
+        S: futures_io::AsyncRead + futures_io::AsyncWrite + Unpin,
+    {
+        let now = self.machine.now();
+        let wall = WallAnchor { at: now, unix_millis: self.machine.unix_millis() };
+        let id = ConnectionId::from_random(entropy::draw()?);
+        let (config, credentials) = (self.descriptor.config(wall), self.descriptor.credentials());
+        let connection = Connection::client(now, config, credentials).map_err(|error| {
+            ConfigError { field: error.field, expected: error.expected, value: "that".into() }
+        })?;
+        let owner = Owner::Client(Arc::clone(self));
+        let link = Link::new(id, remote, self.machine, owner, connection);
+        let stopping = self.state.change(|state| {
+            state.stage = Stage::Authenticating(Arc::clone(&link));
+            state.stopping
+        });
+        if stopping {
+            link.close();
+        }
+        Ok(Driver::new(link, stream, self.descriptor.pace()))
+    }
+
+    /// The connection, if it can be used.
+    pub(super) fn link(&self) -> Option<Arc<Link>> {
+        self.state.read(|state| match &state.stage {
+            Stage::Online(link) => Some(Arc::clone(link)),
+            Stage::Offline
+            | Stage::Connecting
+            | Stage::Authenticating(_)
+            | Stage::Closed
+            | Stage::Failed => None,
+        })
+    }
+
+    pub(super) fn connection_state(&self) -> ConnectionState {
+        let link = self.state.read(|state| match &state.stage {
+            Stage::Offline => Err(ConnectionState::Disconnected),
+            Stage::Connecting => Err(ConnectionState::Connecting),
+            Stage::Authenticating(_) => Err(ConnectionState::Authenticating),
+            Stage::Closed => Err(ConnectionState::Closed),
+            Stage::Failed => Err(ConnectionState::Failed),
+            Stage::Online(link) => Ok(Arc::clone(link)),
+        });
+        match link {
+            Err(state) => state,
+            Ok(link) => {
+                let locked = link.lock();
+                match locked.connection.phase() {
+                    PhaseName::Handshake => ConnectionState::Authenticating,
+                    PhaseName::Open if !locked.released => ConnectionState::Connected,
+                    PhaseName::Open if locked.connection.is_paused_by_peer() => {
+                        ConnectionState::Paused
+                    }
+                    PhaseName::Open => ConnectionState::Active,
+                    PhaseName::Closing => ConnectionState::Closing,
+                    PhaseName::Closed => ConnectionState::Disconnected,
+                }
+            }
+        }
+    }
+
+    /// Ends the connection gracefully; none is made again.
+    pub(super) fn stop(&self) {
+        let link = self.state.change(|state| {
+            state.stopping = true;
+            match &state.stage {
+                Stage::Authenticating(link) | Stage::Online(link) => Some(Arc::clone(link)),
+                Stage::Offline | Stage::Connecting | Stage::Closed | Stage::Failed => None,
+            }
+        });
+        if let Some(link) = link {
+            link.close();
+        }
+    }
+
+    pub(crate) fn opened(self: &Arc<Self>, link: &Arc<Link>) {
+        let is_first = self.state.change(|state| {
+            state.stage = Stage::Online(Arc::clone(link));
+            state.logins += 1;
+            state.logins == 1
+        });
+        let (id, remote) = (link.id, link.remote);
+        tracing::info!(target: "cndt", %id, ?remote, "connected");
+        let client = ClientHandle::of(self);
+        if self.hooks.connect.is_empty() && (is_first || self.hooks.reconnect.is_empty()) {
+            return link.release();
+        }
+        let (shared, link) = (Arc::clone(self), Arc::clone(link));
+        self.machine.spawn(async move {
+            shared.hooks.connect.run(client.clone()).await;
+            if !is_first {
+                shared.hooks.reconnect.run(client).await;
+            }
+            link.release();
+        });
+    }
+
+    pub(crate) fn closed(&self, link: &Arc<Link>) {
+        let (closed, io) = {
+            let locked = link.lock();
+            (locked.closed.clone(), locked.io_error.clone())
+        };
+        let Some(closed) = closed else { return };
+        let (id, remote, reason, unsent) = (link.id, link.remote, &closed.reason, closed.unsent);
+        tracing::info!(target: "cndt", %id, ?remote, %reason, ?io, unsent, "disconnected");
+        self.state.change(|state| {
+            state.last_reason = Some(closed.reason.clone());
+            match &state.stage {
+                Stage::Authenticating(current) | Stage::Online(current)
+                    if Arc::ptr_eq(current, link) =>
+                {
+                    state.stage = Stage::Offline;
+                }
+                _ => {}
+            }
+        });
+    }
+
+    /// Nothing follows any more.
+    pub(super) fn finish(&self, stage: Stage) {
+        self.state.change(|state| state.stage = stage);
+        self.subscribers.end();
+    }
+}

@@ -1,0 +1,180 @@
+//! How connections begin, or why they do not.
+
+use std::time::Duration;
+
+use cndt_core::connection::CloseReason;
+use cndt_core::wire::Dialect;
+
+use super::Outcome;
+use super::support::{
+    PASSWORD, check, client_descriptor, connect, eventually, loopback, read, server,
+    server_descriptor, write_all,
+};
+use crate::client::{Client, ConnectionState};
+use crate::error::{ConnectErrorKind, ServeError};
+use crate::race::{First, race};
+use crate::router::extract::Params;
+use crate::rt::Runtime;
+use crate::server::Server;
+
+/// Both sides know each other after login.
+pub async fn connects<R: Runtime>() -> Outcome {
+    let server = Server::<R>::new(server_descriptor().name("here").version("2.1")).start().await?;
+    let descriptor = client_descriptor(server.address()).name("there").version("3.2");
+    let client = Client::<R>::new(descriptor).connect().await?;
+
+    check(client.state() == ConnectionState::Active, client.state())?;
+    let info = client.server_info().ok_or("no server info")?;
+    check((&*info.peer_name, &*info.peer_version) == ("here", "2.1"), &info)?;
+    check(client.handshake_time() > Some(Duration::ZERO), client.handshake_time())?;
+    client.ping().await?;
+    check(client.health().round_trip.is_some(), client.health())?;
+
+    eventually::<R>("the server knows the client", || server.connection_count() == 1).await?;
+    let peers = server.connections();
+    let [peer] = &peers[..] else { return Err(format!("{peers:?}").into()) };
+    check((&*peer.name(), &*peer.version()) == ("there", "3.2"), peer)?;
+    check(peer.is_authenticated() && peer.dialect() == Some(Dialect::Netconduit), peer)?;
+    check(peer.id().to_string().len() == 36, peer.id())?;
+    check(server.connection(peer.id()).is_some(), peer)?;
+    peer.ping().await?;
+
+    client.disconnect().await;
+    check(client.state() == ConnectionState::Closed, client.state())?;
+    eventually::<R>("the server forgets the client", || server.connection_count() == 0).await?;
+    check(server.stats().accepted == 1, server.stats())?;
+    server.stop().await;
+    Ok(())
+}
+
+/// The login is refused for good, and the error says what to check.
+pub async fn refuses_a_wrong_password<R: Runtime>() -> Outcome {
+    let server = server::<R>().start().await?;
+    let address = server.address();
+    let descriptor = crate::ClientDescriptor::new(address.ip().to_string(), address.port(), "wrong");
+    let refused = Client::<R>::new(descriptor.dialect(Dialect::Netconduit)).connect().await;
+    let error = refused.err().ok_or("the login succeeded")?;
+    let ConnectErrorKind::Closed { reason: CloseReason::LoginRefused { .. }, .. } = &error.kind
+    else {
+        return Err(error.into());
+    };
+    check(error.to_string().contains("check the password"), &error)?;
+    check(server.connection_count() == 0, server.connections())?;
+    server.stop().await;
+    Ok(())
+}
+
+/// The error names the address and says what to do.
+pub async fn tells_of_a_refused_port<R: Runtime>() -> Outcome {
+    let runtime = R::default();
+    let listener = runtime.bind(loopback()).await?;
+    let address = runtime.local_addr(&listener)?;
+    drop(listener);
+    let error = Client::<R>::new(client_descriptor(address)).connect().await.err();
+    let error = error.ok_or("someone listens there")?;
+    let words = error.to_string();
+    let is_io = matches!(error.kind, ConnectErrorKind::Io { .. });
+    check(is_io && words.contains(&address.to_string()), &error)?;
+    check(words.contains("cndt serve"), words)
+}
+
+/// A peer that accepts and says nothing does not hold a client for ever.
+pub async fn gives_up_on_a_silent_peer<R: Runtime>() -> Outcome {
+    let runtime = R::default();
+    let listener = runtime.bind(loopback()).await?;
+    let descriptor = client_descriptor(runtime.local_addr(&listener)?);
+    let after = Duration::from_millis(300);
+    let error = Client::<R>::new(descriptor.connect_timeout(after)).connect().await.err();
+    let error = error.ok_or("a silent peer let someone in")?;
+    let ConnectErrorKind::Closed { reason: CloseReason::AuthTimeout { .. }, .. } = error.kind else {
+        return Err(error.into());
+    };
+    Ok(())
+}
+
+/// A web server answers in another language: that is told, not waited out.
+pub async fn notices_a_peer_of_another_protocol<R: Runtime>() -> Outcome {
+    let runtime = R::default();
+    let listener = runtime.bind(loopback()).await?;
+    let client = Client::<R>::new(client_descriptor(runtime.local_addr(&listener)?)).connect();
+    let web = async {
+        let (mut stream, _) = runtime.accept(&listener).await?;
+        read(&mut stream, &mut [0; 512]).await?;
+        write_all(&mut stream, b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n").await?;
+        read(&mut stream, &mut [0; 512]).await?;
+        std::future::pending::<std::io::Result<()>>().await
+    };
+    match race(client, web).await {
+        First::Left(Ok(client)) => Err(format!("{client:?} connected").into()),
+        First::Left(Err(error)) => match error.kind {
+            ConnectErrorKind::Closed { reason: CloseReason::Wire(_), .. } => Ok(()),
+            _ => Err(error.into()),
+        },
+        First::Right(ended) => Err(format!("the web server ended: {ended:?}").into()),
+    }
+}
+
+/// The weak dialect is never taken for granted, on neither side.
+pub async fn refuses_the_dialect_that_is_not_named<R: Runtime>() -> Outcome {
+    let descriptor = crate::ServerDescriptor::new(PASSWORD).host("127.0.0.1").port(0);
+    match Server::<R>::new(descriptor).start().await {
+        Err(ServeError::Config(error)) if error.field == "accept_netconduit" => {}
+        other => return Err(format!("{other:?}").into()),
+    }
+    let descriptor = crate::ClientDescriptor::new("127.0.0.1", 1, PASSWORD);
+    match Client::<R>::new(descriptor).connect().await.map_err(|error| error.kind) {
+        Err(ConnectErrorKind::Config(error)) if error.field == "dialect" => Ok(()),
+        other => Err(format!("{other:?}").into()),
+    }
+}
+
+/// A full server says so; who leaves makes room.
+pub async fn refuses_one_client_too_many<R: Runtime>() -> Outcome {
+    let server = Server::<R>::new(server_descriptor().max_connections(2)).start().await?;
+    let first = connect::<R>(&server).await?;
+    let _second = connect::<R>(&server).await?;
+    let error = connect::<R>(&server).await.err().ok_or("there was room for a third")?;
+    check(error.to_string().contains("full"), &error)?;
+    first.disconnect().await;
+    eventually::<R>("there is room", || server.connection_count() == 1).await?;
+    connect::<R>(&server).await?;
+    server.stop().await;
+    Ok(())
+}
+
+/// Whoever has not logged in takes no place from those who do.
+pub async fn serves_while_many_are_logging_in<R: Runtime>() -> Outcome {
+    let runtime = R::default();
+    let server = Server::<R>::new(server_descriptor().max_connections(1)).start().await?;
+    let mut silent = Vec::new();
+    for _ in 0..20 {
+        silent.push(runtime.connect(server.address()).await?);
+    }
+    let client = connect::<R>(&server).await?;
+    client.ping().await?;
+    server.stop().await;
+    drop(silent);
+    Ok(())
+}
+
+/// Server and client meet over a stream that neither of them opened.
+pub async fn serves_any_stream<R: Runtime>() -> Outcome {
+    let runtime = R::default();
+    let server = server::<R>()
+        .rpc("negate", |Params((n,)): Params<(i64,)>| async move { -n })
+        .start()
+        .await?;
+    let listener = runtime.bind(loopback()).await?;
+    let address = runtime.local_addr(&listener)?;
+    let near = runtime.connect(address).await?;
+    let (far, _) = runtime.accept(&listener).await?;
+    server.serve_stream(far, None)?;
+    let over = Client::<R>::over(near, client_descriptor(address)).await?;
+    let negated: i64 = over.call("negate", &(5,)).await?;
+    check(negated == -5, negated)?;
+    let peers = server.connections();
+    check(peers.iter().all(|peer| peer.remote_address().is_none()), &peers)?;
+    over.disconnect().await;
+    server.stop().await;
+    Ok(())
+}

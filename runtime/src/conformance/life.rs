@@ -1,0 +1,225 @@
+//! How connections end, and begin again.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use cndt_core::connection::{CallFailure, CloseReason};
+
+use super::Outcome;
+use super::support::{
+    check, client_descriptor, connect, eventually, login_as_server, loopback, pause, server,
+    server_descriptor,
+};
+use crate::client::{Client, ClientHandle, ConnectionState};
+use crate::error::{CallError, NotConnected};
+use crate::peer::Peer;
+use crate::race::{First, race};
+use crate::rt::Runtime;
+use crate::server::{Server, ServerHandle};
+
+/// Words in order of what happened.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<&'static str>>>);
+
+impl Log {
+    fn note(&self, word: &'static str) {
+        self.0.lock().unwrap_or_else(|log| log.into_inner()).push(word);
+    }
+
+    fn words(&self) -> Vec<&'static str> {
+        self.0.lock().unwrap_or_else(|log| log.into_inner()).clone()
+    }
+}
+
+/// No caller waits for its time-out.
+pub async fn fails_calls_at_once_when_the_connection_is_lost<R: Runtime>() -> Outcome {
+    let runtime = R::default();
+    let listener = runtime.bind(loopback()).await?;
+    let client = Client::<R>::new(client_descriptor(runtime.local_addr(&listener)?)).connect();
+    let accepting = login_as_server::<R>(&listener);
+    let (stream, client) = both(accepting, client).await;
+    let (stream, client) = (stream?, client?);
+    let call = client.call::<_, ()>("never", &()).timeout(Duration::from_secs(600));
+    let cut = async {
+        pause::<R>(Duration::from_millis(50)).await;
+        drop(stream);
+        std::future::pending::<()>().await;
+    };
+    let First::Left(outcome) = race(call, cut).await else { return Err("unreachable".into()) };
+    let lost = CallError::Failed(CallFailure::ConnectionLost { sent: true });
+    check(outcome.as_ref() == Err(&lost), &outcome)?;
+    client.closed().await;
+    let outcome = client.call::<_, ()>("never", &()).await;
+    check(outcome == Err(CallError::NotConnected(NotConnected)), outcome)
+}
+
+/// A client comes back to a server that comes back, and its hooks run in order.
+pub async fn reconnects<R: Runtime>() -> Outcome {
+    let log = Log::default();
+    let first = server::<R>().rpc("name", || async { "first" }).start().await?;
+    let address = first.address();
+    let descriptor = client_descriptor(address)
+        .reconnect_enabled(true)
+        .reconnect_attempts(0)
+        .reconnect_delay(Duration::from_millis(20))
+        .reconnect_delay_max(Duration::from_millis(100));
+    let (connected, gone, back) = (log.clone(), log.clone(), log.clone());
+    let client = Client::<R>::new(descriptor)
+        .on_connect(move |_: ClientHandle| {
+            let log = connected.clone();
+            async move { log.note("connect") }
+        })
+        .on_disconnect(move |_: ClientHandle, _: CloseReason| {
+            let log = gone.clone();
+            async move { log.note("disconnect") }
+        })
+        .on_reconnect(move |_: ClientHandle| {
+            let log = back.clone();
+            async move { log.note("reconnect") }
+        })
+        .connect()
+        .await?;
+    let mut messages = client.messages();
+    let name: String = client.call("name", &()).await?;
+    check(name == "first", name)?;
+    first.stop().await;
+    eventually::<R>("the client notices", || !client.is_connected()).await?;
+    let outcome = client.call::<_, String>("name", &()).await;
+    check(outcome == Err(CallError::NotConnected(NotConnected)), outcome)?;
+
+    let second = Server::<R>::new(server_descriptor().port(address.port()))
+        .rpc("name", || async { "second" })
+        .start()
+        .await?;
+    eventually::<R>("the client is back", || client.state() == ConnectionState::Active).await?;
+    let name: String = client.call("name", &()).await?;
+    check(name == "second", name)?;
+    check(log.words() == ["connect", "disconnect", "connect", "reconnect"], log.words())?;
+    check(client.health().logins == 2, client.health())?;
+    // Subscriptions live on.
+    eventually::<R>("the server knows the client", || second.connection_count() == 1).await?;
+    second.broadcast("news", &1).send()?;
+    check(messages.next().await.is_some(), "the subscription ended")?;
+    client.disconnect().await;
+    check(log.words().last() == Some(&"disconnect"), log.words())?;
+    second.stop().await;
+    Ok(())
+}
+
+/// Attempts end, and whoever waits learns of it.
+pub async fn gives_up_reconnecting<R: Runtime>() -> Outcome {
+    let server = server::<R>().start().await?;
+    let descriptor = client_descriptor(server.address())
+        .reconnect_enabled(true)
+        .reconnect_attempts(2)
+        .reconnect_delay(Duration::from_millis(10))
+        .reconnect_delay_max(Duration::from_millis(20));
+    let client = Client::<R>::new(descriptor).connect().await?;
+    let mut messages = client.messages();
+    server.stop().await;
+    client.closed().await;
+    check(client.state() == ConnectionState::Failed, client.state())?;
+    check(client.health().reconnect_attempts == 2, client.health())?;
+    check(messages.next().await.is_none(), "a message after the end")
+}
+
+/// A graceful stop answers what it has begun to serve, and frees the port.
+pub async fn finishes_calls_when_it_stops<R: Runtime>() -> Outcome {
+    let log = Log::default();
+    let (shutdown, left) = (log.clone(), log.clone());
+    let server = server::<R>()
+        .rpc("slow", || async {
+            pause::<R>(Duration::from_millis(200)).await;
+            "finished"
+        })
+        .on_client_disconnect(move |_: Peer| {
+            let log = left.clone();
+            async move { log.note("client left") }
+        })
+        .on_shutdown(move |_: ServerHandle| {
+            let log = shutdown.clone();
+            async move { log.note("shutdown") }
+        })
+        .start()
+        .await?;
+    let client = connect::<R>(&server).await?;
+    let stop = async {
+        pause::<R>(Duration::from_millis(50)).await;
+        server.stop().await;
+    };
+    let (outcome, ()) = both(client.call::<_, String>("slow", &()), stop).await;
+    check(outcome.as_deref() == Ok("finished"), &outcome)?;
+    check(!server.is_running() && server.connection_count() == 0, &server)?;
+    check(log.words() == ["client left", "shutdown"], log.words())?;
+    client.closed().await;
+    // Stopping twice is stopping once.
+    server.stop().await;
+    let runtime = R::default();
+    let refused = runtime.connect(server.address()).await;
+    check(refused.is_err(), "someone still listens")
+}
+
+/// No handle, no connection.
+pub async fn closes_when_the_last_handle_is_gone<R: Runtime>() -> Outcome {
+    let server = server::<R>().start().await?;
+    let client = connect::<R>(&server).await?;
+    let clone = client.clone();
+    eventually::<R>("the server knows the client", || server.connection_count() == 1).await?;
+    drop(client);
+    clone.ping().await?;
+    drop(clone);
+    eventually::<R>("the connection ends", || server.connection_count() == 0).await?;
+    server.stop().await;
+    Ok(())
+}
+
+/// A hook that fails or panics stops neither the others nor the server.
+pub async fn runs_hooks_despite_failures<R: Runtime>() -> Outcome {
+    let log = Log::default();
+    let (startup, connected) = (log.clone(), log.clone());
+    let served = log.clone();
+    let server = server::<R>()
+        .on_startup(|_: ServerHandle| async {
+            if true {
+                panic!("on purpose");
+            }
+        })
+        .on_startup(|_: ServerHandle| async { Err::<(), _>("on purpose") })
+        .on_startup(move |server: ServerHandle| {
+            let log = startup.clone();
+            async move {
+                log.note(if server.address().port() > 0 { "startup" } else { "no port" });
+            }
+        })
+        .on_client_connect(|_: Peer| async {
+            if true {
+                panic!("on purpose");
+            }
+        })
+        .on_client_connect(move |_: Peer| {
+            let log = connected.clone();
+            async move {
+                pause::<R>(Duration::from_millis(30)).await;
+                log.note("client");
+            }
+        })
+        .rpc("serve", move || {
+            served.note("served");
+            async {}
+        })
+        .start()
+        .await?;
+    let client = connect::<R>(&server).await?;
+    client.call::<_, ()>("serve", &()).await?;
+    check(log.words() == ["startup", "client", "served"], log.words())?;
+    server.stop().await;
+    Ok(())
+}
+
+async fn both<A: Future, B: Future>(left: A, right: B) -> (A::Output, B::Output) {
+    let (mut left, mut right) = (std::pin::pin!(left), std::pin::pin!(right));
+    match race(left.as_mut(), right.as_mut()).await {
+        First::Left(done) => (done, right.await),
+        First::Right(done) => (left.await, done),
+    }
+}

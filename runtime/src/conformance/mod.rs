@@ -1,0 +1,83 @@
+//! What every adapter must pass: servers and clients on real sockets, through [`Runtime`] alone.
+//!
+//! An adapter runs all of it with one line in its tests; feature `conformance`:
+//!
+//! ```
+//! fn run<F: Future<Output = ()>>(case: F) {
+//!     # let _ = |case: F|
+//!     tokio::runtime::Runtime::new().unwrap().block_on(case)
+//! }
+//! cndt_runtime::conformance_tests!(cndt_tokio::Tokio, run);
+//! ```
+//!
+//! Cases use loopback and free ports, may run side by side, and judge no time more finely than
+//! seconds.
+
+pub mod calls;
+pub mod handshake;
+pub mod life;
+pub mod messages;
+pub mod pressure;
+mod support;
+
+use std::error::Error;
+use std::future::Future;
+use std::time::Duration;
+
+use crate::race::{First, race};
+use crate::rt::Runtime;
+
+/// How a case ends.
+pub type Outcome = Result<(), Box<dyn Error>>;
+
+/// No case takes nearly as long, even on a busy machine.
+const CASE_MAX: Duration = Duration::from_secs(60);
+
+/// Runs one case, within a time limit.
+///
+/// # Panics
+/// When the case fails.
+pub async fn case<R: Runtime>(outcome: impl Future<Output = Outcome>) {
+    let runtime = R::default();
+    let sleep = runtime.sleep_until(runtime.now() + CASE_MAX);
+    match race(outcome, sleep).await {
+        First::Left(Ok(())) => {}
+        First::Left(Err(error)) => panic!("{error}"),
+        First::Right(()) => panic!("not done within {CASE_MAX:?}"),
+    }
+}
+
+/// Makes one `#[test]` of each case: `conformance_tests!(Runtime, block_on)`.
+#[macro_export]
+macro_rules! conformance_tests {
+    ($runtime:ty, $block_on:path) => {
+        $crate::conformance_tests! { @cases $runtime, $block_on,
+            handshake: connects refuses_a_wrong_password tells_of_a_refused_port
+                gives_up_on_a_silent_peer notices_a_peer_of_another_protocol
+                refuses_the_dialect_that_is_not_named refuses_one_client_too_many
+                serves_while_many_are_logging_in serves_any_stream;
+            calls: answers reports_errors_of_handlers refuses_unknown_methods
+                names_the_field_that_does_not_fit times_out is_cancelled_by_dropping
+                serves_many_at_once contains_panics discovers_methods
+                calls_the_client_too starts_handlers_in_order;
+            messages: answers_messages hands_out_what_no_handler_takes broadcasts
+                carries_large_payloads;
+            life: fails_calls_at_once_when_the_connection_is_lost reconnects
+                gives_up_reconnecting finishes_calls_when_it_stops
+                closes_when_the_last_handle_is_gone runs_hooks_despite_failures;
+            pressure: tells_of_unsent_messages pings_past_slow_handlers
+                is_not_held_up_by_a_client_that_does_not_read;
+        }
+    };
+    (@cases $runtime:ty, $block_on:path, $($module:ident: $($name:ident)*;)*) => {
+        $(mod $module {
+            #[allow(unused_imports, reason = "the function that blocks may be a path of its own")]
+            use super::*;
+            $(#[test]
+            fn $name() {
+                use $crate::conformance::{case, $module};
+                $block_on(case::<$runtime>($module::$name::<$runtime>()));
+            })*
+        })*
+    };
+}

@@ -1,0 +1,165 @@
+//! Peers that are slow, and peers that do not read.
+
+use std::time::Duration;
+
+use cndt_core::connection::CloseReason;
+
+use super::Outcome;
+use super::support::{
+    check, client_descriptor, connect, eventually, login_as_client, login_as_server, loopback,
+    pause, server, server_descriptor,
+};
+use crate::client::Client;
+use crate::error::DeliveryError;
+use crate::race::{First, race};
+use crate::rt::Runtime;
+use crate::server::Server;
+
+/// A sender learns that its message did not leave.
+pub async fn tells_of_unsent_messages<R: Runtime>() -> Outcome {
+    let runtime = R::default();
+    let listener = runtime.bind(loopback()).await?;
+    let client = Client::<R>::new(client_descriptor(runtime.local_addr(&listener)?));
+    let accepting = login_as_server::<R>(&listener);
+    let (client, stream) = {
+        let (mut accepting, mut connecting) =
+            (std::pin::pin!(accepting), std::pin::pin!(client.connect()));
+        match race(accepting.as_mut(), connecting.as_mut()).await {
+            First::Left(stream) => (connecting.await?, stream?),
+            First::Right(client) => (client?, accepting.await?),
+        }
+    };
+    // The peer does not read: the socket fills, then the queue, then nothing more is taken.
+    let large = "x".repeat(1024 * 1024);
+    let mut taken = 0;
+    let refused = loop {
+        match client.send("bulk", &large).timeout(Duration::from_millis(300)).await_or_give_up::<R>().await
+        {
+            Some(Ok(())) => taken += 1,
+            Some(Err(error)) => break Some(error),
+            None => break None,
+        }
+        if taken > 100 {
+            return Err("a peer that does not read took 100 MB".into());
+        }
+    };
+    check(refused.is_none(), refused)?;
+    let last = client.send("bulk", &large).timeout(Duration::from_secs(600));
+    let cut = async {
+        pause::<R>(Duration::from_millis(50)).await;
+        drop(stream);
+        std::future::pending::<()>().await;
+    };
+    match race(last, cut).await {
+        First::Left(Err(DeliveryError::Undelivered(_) | DeliveryError::NotConnected(_))) => Ok(()),
+        First::Left(other) => Err(format!("{other:?}").into()),
+        First::Right(()) => Err("unreachable".into()),
+    }
+}
+
+/// Waits for a delivery only so long; what is queued stays queued.
+trait GiveUp: Future + Sized {
+    async fn await_or_give_up<R: Runtime>(self) -> Option<Self::Output> {
+        match race(self, pause::<R>(Duration::from_millis(300))).await {
+            First::Left(outcome) => Some(outcome),
+            First::Right(()) => None,
+        }
+    }
+}
+
+impl<F: Future> GiveUp for F {}
+
+/// Handlers that take their time hold up neither pings nor other calls.
+pub async fn pings_past_slow_handlers<R: Runtime>() -> Outcome {
+    let server = server::<R>()
+        .rpc("forever", || std::future::pending::<()>())
+        .rpc("answer", || async { 42 })
+        .start()
+        .await?;
+    let client = connect::<R>(&server).await?;
+    for _ in 0..100 {
+        let client = client.clone();
+        R::default().spawn(async move {
+            let _ = client.call::<_, ()>("forever", &()).await;
+        });
+    }
+    let answer: i32 = client.call("answer", &()).await?;
+    check(answer == 42, answer)?;
+    client.ping().await?;
+    // Even when no further handler may start, pings are answered.
+    for _ in 0..100 {
+        let client = client.clone();
+        R::default().spawn(async move {
+            let _ = client.call::<_, ()>("forever", &()).await;
+        });
+    }
+    pause::<R>(Duration::from_millis(50)).await;
+    let pings = async {
+        for _ in 0..3 {
+            client.ping().await?;
+        }
+        Ok::<_, crate::NotConnected>(())
+    };
+    match race(pings, pause::<R>(Duration::from_secs(20))).await {
+        First::Left(outcome) => outcome?,
+        First::Right(()) => return Err("pings wait behind handlers".into()),
+    }
+    if let Some(peer) = client.peer() {
+        peer.link.abort();
+    }
+    for peer in server.connections() {
+        peer.link.abort();
+    }
+    server.stop().await;
+    Ok(())
+}
+
+/// A broadcast reaches those who read; those who do not are cut off in time.
+pub async fn is_not_held_up_by_a_client_that_does_not_read<R: Runtime>() -> Outcome {
+    let patience = Duration::from_millis(800);
+    let server = Server::<R>::new(server_descriptor().connection_timeout(patience)).start().await?;
+    let reader = connect::<R>(&server).await?;
+    let mut messages = reader.messages();
+    // It must speak once after login, or the server takes it for a Python client that would lose
+    // what comes together with the login.
+    let mut deaf = login_as_client::<R>(server.address()).await?;
+    super::support::write_all(&mut deaf, &ping_frame()).await?;
+    eventually::<R>("both are there", || server.connection_count() == 2).await?;
+    reader.ping().await?;
+    let stuck = server.connections();
+    let stuck = stuck.iter().find(|peer| peer.name() == "cndt").ok_or("no deaf client")?;
+
+    let large = "x".repeat(256 * 1024);
+    let mut refused = 0;
+    for _ in 0..100 {
+        let sent = server.broadcast("bulk", &large).send()?;
+        refused += sent.refused;
+        let message = messages.next().await.ok_or("the reader was cut off")?;
+        check(message.data.len() > large.len(), message.data.len())?;
+    }
+    check(refused > 0, "a client that does not read got everything")?;
+    let reason = stuck.closed().await;
+    check(reason == CloseReason::TransportLost, reason)?;
+    eventually::<R>("only the reader is left", || server.connection_count() == 1).await?;
+    reader.ping().await?;
+    server.stop().await;
+    Ok(())
+}
+
+fn ping_frame() -> Vec<u8> {
+    use cndt_core::wire::{Dialect, Flags, Header, Kind, write_frame};
+    let header = Header {
+        kind: Kind::HeartbeatPing,
+        flags: Flags::empty(),
+        unknown_flags: 0,
+        length: 0,
+        correlation: 0,
+        timestamp: 0,
+    };
+    let mut out = bytes::BytesMut::new();
+    let written = write_frame(&mut out, Dialect::Netconduit, &header, 1024, |_| {
+        Ok::<_, std::convert::Infallible>(())
+    });
+    debug_assert!(written.is_ok(), "an empty frame always fits");
+    out.to_vec()
+}

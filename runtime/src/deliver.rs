@@ -1,0 +1,175 @@
+//! Futures of messages on their way out, and of pings.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use cndt_core::connection::{SendError, SendId};
+use cndt_core::message::{Body, Typed};
+use cndt_core::time::Instant;
+use serde::Serialize;
+
+use crate::error::{DeliveryError, NotConnected};
+use crate::line::Ticket;
+use crate::link::{Lane, Link, Place, TurnError};
+
+/// A message on its way to the operating system. Made by `ClientHandle::send` and `Peer::send`.
+///
+/// Nothing is queued before the future is polled. Once it is queued, dropping the future does not
+/// take it back.
+#[must_use = "a message is only sent when it is awaited"]
+pub struct SendMessage<'a, T: ?Sized> {
+    link: Option<Arc<Link>>,
+    name: &'a str,
+    data: &'a T,
+    timeout: Duration,
+    stage: Stage,
+}
+
+#[derive(Debug)]
+enum Stage {
+    New,
+    InLine(Place),
+    Queued(SendId),
+    Done,
+}
+
+impl<'a, T: ?Sized> SendMessage<'a, T> {
+    pub(crate) fn new(
+        link: Option<Arc<Link>>,
+        name: &'a str,
+        data: &'a T,
+        timeout: Duration,
+    ) -> Self {
+        Self { link, name, data, timeout, stage: Stage::New }
+    }
+
+    /// How long to wait for room in the send queue.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+}
+
+impl<T: Serialize + ?Sized> Future for SendMessage<'_, T> {
+    type Output = Result<(), DeliveryError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        let Some(link) = &this.link else { return Poll::Ready(Err(DeliveryError::NotConnected(NotConnected))) };
+        let now = link.machine.now();
+        if matches!(this.stage, Stage::New) {
+            this.stage = Stage::InLine(Place::until(now + this.timeout));
+        }
+        let mut locked = link.lock();
+        let (state, wakes) = locked.split();
+        if let Stage::InLine(place) = &mut this.stage {
+            let body = Typed(this.data);
+            let queued = state.in_turn(Lane::Messages, place, now, cx.waker(), wakes, |machine| {
+                machine.send(now, this.name, &body)
+            });
+            match queued {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Ok(id)) => this.stage = Stage::Queued(id),
+                Poll::Ready(Err(error)) => {
+                    this.stage = Stage::Done;
+                    return Poll::Ready(Err(match error {
+                        TurnError::Expired => DeliveryError::TimedOut { after: this.timeout },
+                        TurnError::Send(SendError::NotOpen(_)) => DeliveryError::NotConnected(NotConnected),
+                        TurnError::Send(error) => DeliveryError::Send(error),
+                    }));
+                }
+            }
+        }
+        let Stage::Queued(id) = this.stage else {
+            return Poll::Ready(Err(DeliveryError::NotConnected(NotConnected)));
+        };
+        if state.sent_through >= id {
+            this.stage = Stage::Done;
+            return Poll::Ready(Ok(()));
+        }
+        if let Some(closed) = &state.closed {
+            this.stage = Stage::Done;
+            return Poll::Ready(Err(DeliveryError::Undelivered(closed.reason.clone())));
+        }
+        match state.sends.binary_search_by_key(&id, |(id, _)| *id) {
+            Ok(index) => state.sends[index].1.clone_from(cx.waker()),
+            Err(index) => state.sends.insert(index, (id, cx.waker().clone())),
+        }
+        Poll::Pending
+    }
+}
+
+impl<T: ?Sized> Drop for SendMessage<'_, T> {
+    fn drop(&mut self) {
+        if let (Some(link), Stage::InLine(place)) = (&self.link, &mut self.stage) {
+            let mut locked = link.lock();
+            let (state, wakes) = locked.split();
+            state.leave(Lane::Messages, place, wakes);
+        }
+    }
+}
+
+/// Queues at once or not at all.
+pub(crate) fn try_send<B: Body + ?Sized>(
+    link: &Link,
+    name: &str,
+    data: &B,
+) -> Result<SendId, SendError> {
+    let mut locked = link.lock();
+    let id = locked.connection.send(link.machine.now(), name, data)?;
+    locked.kick();
+    Ok(id)
+}
+
+/// A ping on its way there and back. Made by `ClientHandle::ping` and `Peer::ping`.
+#[must_use = "a ping is only sent when it is awaited"]
+pub struct Ping {
+    link: Option<Arc<Link>>,
+    /// How many pongs there had been when this ping was sent.
+    before: Option<u64>,
+    ticket: Option<Ticket>,
+}
+
+impl Ping {
+    pub(crate) fn new(link: Option<Arc<Link>>) -> Self {
+        Self { link, before: None, ticket: None }
+    }
+}
+
+impl Future for Ping {
+    type Output = Result<Duration, NotConnected>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        let Some(link) = &this.link else { return Poll::Ready(Err(NotConnected)) };
+        let mut locked = link.lock();
+        let (state, wakes) = locked.split();
+        if state.opened.is_none() || state.closed.is_some() {
+            return Poll::Ready(Err(NotConnected));
+        }
+        match this.before {
+            None => {
+                state.connection.ping(link.machine.now());
+                this.before = Some(state.pong.count);
+                state.kick(wakes);
+            }
+            Some(before) if state.pong.count > before => {
+                return Poll::Ready(Ok(state.pong.round_trip));
+            }
+            Some(_) => {}
+        }
+        state.pongs.wait(&mut this.ticket, cx.waker(), Instant::FAR_FUTURE);
+        Poll::Pending
+    }
+}
+
+impl Drop for Ping {
+    fn drop(&mut self) {
+        if let (Some(link), Some(_)) = (&self.link, self.ticket) {
+            link.lock().pongs.leave(&mut self.ticket);
+        }
+    }
+}

@@ -1,0 +1,166 @@
+use std::time::Duration;
+
+use cndt_core::auth::Credentials;
+use cndt_core::connection::Config;
+use cndt_core::time::WallAnchor;
+use cndt_core::wire::Dialect;
+
+use super::{
+    Password, RPC_TIMEOUT, SEND_TIMEOUT, descriptor, ensure, ensure_buffer_size, ensure_heartbeat,
+    ensure_identity, ensure_message_size, ensure_password, ensure_positive, ensure_queues,
+};
+use crate::driver::Pace;
+use crate::error::ConfigError;
+
+descriptor! {
+    /// Whom a client connects to, and how. Host, port and password are required.
+    ClientDescriptor;
+    required {
+        /// Name or address of the server.
+        server_host: String = String::new();
+        /// Port of the server.
+        server_port: u16 = 0;
+        /// What the server wants to know; 1 to 1024 bytes.
+        password: Password = Password::from("");
+    }
+    texts {
+        /// Sent to the server at login; at most 512 bytes. `conduit_client`.
+        name = "conduit_client";
+        /// Sent to the server at login; at most 512 bytes. `1.0.0`.
+        version = "1.0.0";
+        /// For people. Empty.
+        description = "";
+    }
+    values {
+        /// The wire dialect. `cndt`; `netconduit` must be named, because its login can be recorded
+        /// and replayed.
+        dialect: Dialect = Dialect::Cndt;
+        /// Whether the host is looked up as IPv6. Off: every address that is found is tried.
+        use_ipv6: bool = false;
+        /// How long the TCP connection may take, the look-up of the name included, and then the
+        /// login once more. 10 s.
+        connect_timeout: Duration = Duration::from_secs(10);
+        /// Whether a lost connection is made again. On.
+        reconnect_enabled: bool = true;
+        /// Attempts in a row before it is given up; 0 never gives up. A connection that lasted 30 s
+        /// starts the count anew. 5.
+        reconnect_attempts: u32 = 5;
+        /// The first delay is random up to this. 2 s.
+        reconnect_delay: Duration = Duration::from_secs(2);
+        /// Delays never grow beyond this. 60 s.
+        reconnect_delay_max: Duration = Duration::from_secs(60);
+        /// How much longer each delay may be than the one before. 2.
+        reconnect_delay_multiplier: f64 = 2.0;
+        /// The largest payload, in bytes: 1 KiB to 100 MiB. 10 MiB.
+        max_message_size: usize = 10 * 1024 * 1024;
+        /// The largest single read, in bytes: 1 KiB to 16 MiB. Small reads are used until this
+        /// much arrives at a time. 64 KiB.
+        buffer_size: usize = 64 * 1024;
+        /// How long a call waits for its answer. 30 s.
+        rpc_timeout: Duration = RPC_TIMEOUT;
+        /// How long a message waits for room in the send queue. 10 s.
+        send_timeout: Duration = SEND_TIMEOUT;
+        /// How often a ping is sent. 30 s.
+        heartbeat_interval: Duration = Duration::from_secs(30);
+        /// A server that has sent no complete frame for so long is taken for dead. 90 s.
+        heartbeat_timeout: Duration = Duration::from_secs(90);
+        /// Messages and calls that may wait to be sent. 1000.
+        send_queue_size: usize = 1000;
+        /// Messages and calls of the server that may wait to be handled. 1000.
+        receive_queue_size: usize = 1000;
+        /// Whether large payloads are sent compressed. Compressed ones are read either way. Off.
+        enable_compression: bool = false;
+        /// Whether the server is asked to pause when the queue fills. TCP pushes back either way.
+        /// On.
+        enable_backpressure: bool = true;
+    }
+}
+
+impl ClientDescriptor {
+    /// A client with the default settings.
+    pub fn new(
+        server_host: impl Into<String>,
+        server_port: u16,
+        password: impl Into<Password>,
+    ) -> Self {
+        let (server_host, password) = (server_host.into(), password.into());
+        Self { server_host, server_port, password, ..blank() }
+    }
+
+    /// Checks every setting.
+    ///
+    /// # Errors
+    /// The first that makes no sense, with what would.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        ensure(!self.server_host.is_empty(), "server_host", "must not be empty", "\"\"")?;
+        ensure(self.server_port > 0, "server_port", "must be from 1 to 65535", self.server_port)?;
+        self.validate_connection()
+    }
+
+    /// Checks what matters once there is a stream.
+    pub(crate) fn validate_connection(&self) -> Result<(), ConfigError> {
+        ensure_password(&self.password)?;
+        ensure_identity(&self.name, &self.version)?;
+        ensure_positive("connect_timeout", self.connect_timeout)?;
+        ensure_positive("reconnect_delay", self.reconnect_delay)?;
+        ensure(
+            self.reconnect_delay_max >= self.reconnect_delay,
+            "reconnect_delay_max",
+            "must be at least reconnect_delay",
+            format_args!("{:?}", self.reconnect_delay_max),
+        )?;
+        ensure(
+            self.reconnect_delay_multiplier.is_finite() && self.reconnect_delay_multiplier >= 1.0,
+            "reconnect_delay_multiplier",
+            "must be a number of at least 1",
+            self.reconnect_delay_multiplier,
+        )?;
+        ensure_message_size(self.max_message_size)?;
+        ensure_buffer_size(self.buffer_size)?;
+        ensure_positive("rpc_timeout", self.rpc_timeout)?;
+        ensure_positive("send_timeout", self.send_timeout)?;
+        ensure_heartbeat(self.heartbeat_interval, self.heartbeat_timeout)?;
+        ensure_queues(self.send_queue_size, self.receive_queue_size)?;
+        ensure(
+            self.dialect == Dialect::Netconduit,
+            "dialect",
+            "must be `netconduit` as long as it is the only dialect with a login; name it \
+             explicitly by `.dialect(Dialect::Netconduit)`",
+            self.dialect,
+        )
+    }
+
+    pub(crate) fn credentials(&self) -> Credentials {
+        Credentials::netconduit(self.password.expose())
+    }
+
+    /// What the connection is configured with.
+    pub(crate) fn config(&self, wall: WallAnchor) -> Config {
+        Config {
+            name: self.name.clone(),
+            version: self.version.clone(),
+            auth_timeout: self.connect_timeout,
+            heartbeat_interval: self.heartbeat_interval,
+            heartbeat_timeout: self.heartbeat_timeout,
+            compression: self.enable_compression,
+            backpressure: self.enable_backpressure,
+            limits: super::limits(
+                self.max_message_size,
+                self.send_queue_size,
+                self.receive_queue_size,
+            ),
+            wall,
+        }
+    }
+
+    pub(crate) fn pace(&self) -> Pace {
+        // A server that stops reading shows in calls that time out; only the heartbeat decides.
+        Pace { read_max: self.buffer_size, stall_max: None }
+    }
+
+    /// `host:port`, as people write it.
+    pub(crate) fn address(&self) -> String {
+        let (host, port) = (&self.server_host, self.server_port);
+        if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
+    }
+}

@@ -1,0 +1,440 @@
+//! The one driver: pumps a connection over a stream, as one task.
+//!
+//! A round reads what is there, looks at the clock, takes the events, runs handlers, and writes all
+//! that waits in one vectored write. Rounds repeat while there is progress, so that a peer that
+//! writes and one that reads both get on; after [`ROUNDS_MAX`] the task yields to others. Handlers
+//! and wakers run while nothing is locked.
+
+use std::future::Future;
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use cndt_core::connection::{Event, Message, PhaseName, Request};
+use cndt_core::time::Instant;
+use futures_io::{AsyncRead, AsyncWrite};
+
+use crate::line::Wakes;
+use crate::link::{Link, Pong, Slot, State};
+use crate::owner::Owner;
+use crate::rt::Task;
+use crate::server::Permit;
+
+/// Rounds of one poll before other tasks get their turn.
+const ROUNDS_MAX: usize = 16;
+/// Writes of one round.
+const WRITES_MAX: usize = 16;
+/// Pieces of one write. Linux takes 1,024; beyond some dozens nothing is gained.
+const SLICES_MAX: usize = 64;
+/// The smallest read. It grows while reads fill it.
+const READ_MIN: usize = 4 * 1024;
+
+/// How a driver treats its stream.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Pace {
+    /// The largest read, in bytes.
+    pub(crate) read_max: usize,
+    /// A peer that takes no byte for so long while some wait is given up.
+    pub(crate) stall_max: Option<Duration>,
+}
+
+/// Pumps one connection to its end. Dropping it ends the connection at once.
+pub(crate) struct Driver<S> {
+    link: Arc<Link>,
+    /// `None` once the connection is over.
+    stream: Option<S>,
+    reading: bool,
+    read_size: usize,
+    needs_flush: bool,
+    stalled_since: Option<Instant>,
+    pace: Pace,
+    sleep: Option<(Instant, Task)>,
+    /// A login in progress holds a place among the server's connections while it is looked at.
+    permit: Option<Permit>,
+    /// What the application gets once nothing is locked.
+    inbox: Vec<Delivery>,
+    announce: bool,
+    announced: bool,
+    wakes: Wakes,
+    has_yielded: bool,
+    finished: bool,
+}
+
+enum Delivery {
+    Message(Message),
+    Request(Request),
+}
+
+enum Round {
+    Again,
+    Sleep(Instant),
+    Finished,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
+    pub(crate) fn new(link: Arc<Link>, stream: S, pace: Pace) -> Self {
+        Self {
+            link,
+            stream: Some(stream),
+            reading: true,
+            read_size: READ_MIN,
+            needs_flush: false,
+            stalled_since: None,
+            pace,
+            sleep: None,
+            permit: None,
+            inbox: Vec::new(),
+            announce: false,
+            announced: false,
+            wakes: Wakes::default(),
+            has_yielded: false,
+            finished: false,
+        }
+    }
+
+    pub(crate) fn link(&self) -> &Arc<Link> {
+        &self.link
+    }
+
+    fn round(&mut self, cx: &mut Context<'_>) -> Round {
+        let link = Arc::clone(&self.link);
+        let mut locked = link.lock();
+        locked.take_work();
+        let now = link.machine.now();
+        let mut progress = self.read(cx, &mut locked, now);
+        // Only after reading: an answer that is there already beats its deadline.
+        if locked.connection.next_deadline().is_some_and(|deadline| deadline.at <= now) {
+            locked.connection.handle_timeout(now);
+            progress = true;
+        }
+        locked.expire(now, &mut self.wakes);
+        self.take_events(&mut locked, now);
+
+        let room = locked.handler_room();
+        let has_deliveries = room > 0 && !self.inbox.is_empty();
+        if self.announce || has_deliveries || !self.wakes.is_empty() {
+            drop(locked);
+            progress = true;
+            self.wakes.fire();
+            self.deliver(cx, room);
+            locked = link.lock();
+        }
+        progress |= self.write(cx, &mut locked, link.machine.now());
+        let again = progress || locked.has_work();
+        if !again && self.is_finished(&locked) {
+            return Round::Finished;
+        }
+        if again {
+            return Round::Again;
+        }
+        locked.driver_sleeps();
+        Round::Sleep(self.deadline(&locked))
+    }
+
+    /// Reads once. True when something came of it.
+    fn read(&mut self, cx: &mut Context<'_>, state: &mut State, now: Instant) -> bool {
+        if !self.reading || !state.connection.wants_read() {
+            return false;
+        }
+        let Some(stream) = &mut self.stream else { return false };
+        self.permit = match (&self.link.owner, state.connection.phase()) {
+            (Owner::Server(server), PhaseName::Handshake) => {
+                let permit = server.reserve();
+                state.connection.set_vacancy(Permit::vacancy(permit.as_ref()));
+                permit
+            }
+            _ => self.permit.take(),
+        };
+        let size = self.read_size;
+        let buffer = state.connection.read_buffer();
+        let start = buffer.len();
+        buffer.resize(start + size, 0);
+        let outcome = Pin::new(stream).poll_read(cx, &mut buffer[start..]);
+        let read = if let Poll::Ready(Ok(read)) = outcome { read.min(size) } else { 0 };
+        buffer.truncate(start + read);
+        if read == size {
+            self.read_size = (size * 2).min(self.pace.read_max.max(READ_MIN));
+        } else if read < size / 4 {
+            self.read_size = (size / 2).max(READ_MIN);
+        }
+        let progress = outcome.is_ready();
+        match outcome {
+            Poll::Pending => {}
+            Poll::Ready(Ok(0)) => {
+                self.reading = false;
+                state.connection.receive_eof(now);
+            }
+            Poll::Ready(Ok(_)) => state.connection.received(now, read),
+            Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {}
+            Poll::Ready(Err(error)) => self.lost(state, now, error),
+        }
+        if state.connection.phase() == PhaseName::Handshake {
+            // Between reads a login in progress takes no one's place.
+            self.permit = None;
+        }
+        progress
+    }
+
+    /// Writes all that waits, as far as the stream takes it. True when it took something.
+    fn write(&mut self, cx: &mut Context<'_>, state: &mut State, now: Instant) -> bool {
+        let Some(stream) = &mut self.stream else { return false };
+        let mut stream = Pin::new(stream);
+        let mut progress = false;
+        for _ in 0..WRITES_MAX {
+            if state.connection.pending_bytes() == 0 {
+                self.stalled_since = None;
+                break;
+            }
+            let mut slices = [IoSlice::new(&[]); SLICES_MAX];
+            let pieces = state.connection.transmit();
+            let count = slices.iter_mut().zip(pieces).map(|(slice, piece)| {
+                *slice = IoSlice::new(piece);
+            });
+            let count = count.count();
+            match stream.as_mut().poll_write_vectored(cx, &slices[..count]) {
+                Poll::Pending => {
+                    self.stalled_since.get_or_insert(now);
+                    break;
+                }
+                Poll::Ready(Ok(0)) => {
+                    let error = io::Error::from(io::ErrorKind::WriteZero);
+                    self.lost(state, now, error);
+                    return true;
+                }
+                Poll::Ready(Ok(written)) => {
+                    state.connection.advance_transmit(now, written);
+                    self.stalled_since = None;
+                    self.needs_flush = true;
+                    progress = true;
+                }
+                Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {}
+                Poll::Ready(Err(error)) => {
+                    self.lost(state, now, error);
+                    return true;
+                }
+            }
+        }
+        if progress {
+            state.settle_sends(&mut self.wakes);
+        }
+        if self.needs_flush && state.connection.pending_bytes() == 0 {
+            match stream.as_mut().poll_flush(cx) {
+                Poll::Pending => return progress,
+                Poll::Ready(Ok(())) => self.needs_flush = false,
+                Poll::Ready(Err(error)) => {
+                    self.lost(state, now, error);
+                    return true;
+                }
+            }
+        }
+        if state.connection.wants_shutdown() && stream.as_mut().poll_close(cx).is_ready() {
+            // Whether the peer still heard it does not matter any more.
+            state.connection.shutdown_done(now);
+            progress = true;
+        }
+        progress |= self.give_up_stalled(state, now);
+        progress
+    }
+
+    fn give_up_stalled(&mut self, state: &mut State, now: Instant) -> bool {
+        let (Some(since), Some(max)) = (self.stalled_since, self.pace.stall_max) else {
+            return false;
+        };
+        if now.since(since) < max {
+            return false;
+        }
+        let words = format!("the peer took no bytes for {max:?}");
+        self.lost(state, now, io::Error::new(io::ErrorKind::TimedOut, words));
+        true
+    }
+
+    fn lost(&mut self, state: &mut State, now: Instant, error: io::Error) {
+        self.reading = false;
+        self.stalled_since = None;
+        state.io_error.get_or_insert_with(|| Arc::new(error));
+        state.connection.transport_lost(now);
+        // Nothing can come of it; what was read is still delivered.
+        self.stream = None;
+    }
+
+    /// Takes what the application gets, as far as it has room, and tells waiting calls.
+    fn take_events(&mut self, state: &mut State, now: Instant) {
+        let room = state.handler_room();
+        loop {
+            // After the end the rest is taken over: it is bounded, and nothing more comes.
+            let event = if self.inbox.len() < room || state.closed.is_some() {
+                state.connection.poll_event()
+            } else {
+                state.connection.poll_outcome()
+            };
+            match event {
+                None => return,
+                Some(Event::Message(message)) => self.inbox.push(Delivery::Message(message)),
+                // Nobody is left to get the answer.
+                Some(Event::Request(_)) if state.closed.is_some() => {}
+                Some(Event::Request(request)) => self.inbox.push(Delivery::Request(request)),
+                Some(Event::Finished { call, outcome }) => {
+                    if let Some(slot) = state.calls.get_mut(&call)
+                        && let Slot::Waiting(waker) = std::mem::replace(slot, Slot::Done(outcome))
+                    {
+                        self.wakes.push(waker);
+                    }
+                }
+                Some(Event::Pong { round_trip }) => {
+                    state.pong = Pong { count: state.pong.count + 1, round_trip };
+                    state.pongs.wake_all(&mut self.wakes);
+                }
+                Some(Event::Writable) => state.writable(&mut self.wakes),
+                Some(Event::Opened(opened)) => {
+                    state.opened = Some((Arc::new(opened), now));
+                    state.watchers.wake_all(&mut self.wakes);
+                    self.announce = true;
+                }
+                Some(Event::Closed(closed)) => {
+                    state.end(closed, &mut self.wakes);
+                    self.stream = None;
+                    self.announce = true;
+                }
+            }
+        }
+    }
+
+    /// Tells the owner and starts handlers. Nothing is locked.
+    fn deliver(&mut self, cx: &mut Context<'_>, room: usize) {
+        let link = &self.link;
+        if std::mem::take(&mut self.announce) {
+            let (opened, closed) = {
+                let locked = link.lock();
+                (locked.opened.is_some(), locked.closed.is_some())
+            };
+            if opened && !std::mem::replace(&mut self.announced, true) {
+                link.owner.opened(link);
+            }
+            if closed {
+                link.owner.closed(link);
+            }
+        }
+        let count = self.inbox.len().min(room);
+        for delivery in self.inbox.drain(..count) {
+            let started = match delivery {
+                Delivery::Message(message) => link.owner.router().on_message(link, message),
+                Delivery::Request(request) => link.owner.router().on_request(link, request),
+            };
+            let Some(mut handler) = started else { continue };
+            // Most handlers are done at once: those cost no task.
+            if handler.as_mut().poll(cx).is_pending() {
+                link.adopt(handler);
+            }
+        }
+    }
+
+    /// When to look again, if nothing happens before.
+    fn deadline(&self, state: &State) -> Instant {
+        let machine = state.connection.next_deadline().map(|deadline| deadline.at);
+        let stall = self.stalled_since.zip(self.pace.stall_max).map(|(since, max)| since + max);
+        let earliest = state.soonest_expiry();
+        [machine, stall].into_iter().flatten().fold(earliest, Instant::min)
+    }
+
+    /// Over, and everything that came has been delivered.
+    fn is_finished(&self, state: &State) -> bool {
+        let is_greeted = state.opened.is_none() || state.released;
+        state.closed.is_some() && is_greeted && self.inbox.is_empty()
+    }
+
+    /// Sleeps until `at`. True when that is now.
+    fn poll_sleep(&mut self, cx: &mut Context<'_>, at: Instant) -> bool {
+        if at == Instant::FAR_FUTURE {
+            return false;
+        }
+        // A sleep that ends too early costs one look at the clock; renewing it for every call whose
+        // deadline moves would cost more.
+        let too_late = self.sleep.as_ref().is_none_or(|(armed, _)| *armed > at);
+        if too_late {
+            self.sleep = Some((at, self.link.machine.sleep_until(at)));
+        }
+        let is_over = self.sleep.as_mut().is_some_and(|(_, sleep)| sleep.as_mut().poll(cx).is_ready());
+        if is_over {
+            self.sleep = None;
+        }
+        is_over
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Future for Driver<S> {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = self.get_mut();
+        if this.yields(cx) {
+            return Poll::Pending;
+        }
+        for _ in 0..ROUNDS_MAX {
+            match this.round(cx) {
+                Round::Again => {}
+                Round::Finished => {
+                    this.finished = true;
+                    return Poll::Ready(());
+                }
+                Round::Sleep(at) => {
+                    if !this.poll_sleep(cx, at) {
+                        return Poll::Pending;
+                    }
+                }
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+}
+
+impl<S> Driver<S> {
+    /// A handle woke the driver: others are likely to follow at once, so they get their turn first,
+    /// and everything goes out in one write.
+    fn yields(&mut self, cx: &mut Context<'_>) -> bool {
+        let mut locked = self.link.lock();
+        locked.driver_wakes(cx.waker());
+        self.has_yielded = locked.has_work() && !self.has_yielded;
+        if self.has_yielded {
+            drop(locked);
+            cx.waker().wake_by_ref();
+        }
+        self.has_yielded
+    }
+}
+
+impl<S> Drop for Driver<S> {
+    /// The runtime shuts down: no future that waits for this connection may wait for ever.
+    fn drop(&mut self) {
+        if self.finished {
+            return;
+        }
+        let mut locked = self.link.lock();
+        if locked.closed.is_none() {
+            let now = self.link.machine.now();
+            locked.connection.abort(now);
+            while let Some(event) = locked.connection.poll_outcome() {
+                match event {
+                    Event::Finished { call, outcome } => {
+                        if let Some(slot) = locked.calls.get_mut(&call)
+                            && let Slot::Waiting(waker) =
+                                std::mem::replace(slot, Slot::Done(outcome))
+                        {
+                            self.wakes.push(waker);
+                        }
+                    }
+                    Event::Closed(closed) => locked.end(closed, &mut self.wakes),
+                    Event::Opened(_)
+                    | Event::Message(_)
+                    | Event::Request(_)
+                    | Event::Pong { .. }
+                    | Event::Writable => {}
+                }
+            }
+        }
+        drop(locked);
+        self.link.owner.closed(&self.link);
+    }
+}

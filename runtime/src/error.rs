@@ -1,0 +1,185 @@
+//! What can go wrong, by what the caller can do about it.
+
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use cndt_core::connection::{CallFailure, CloseReason, SendError};
+use cndt_core::message::BodyError;
+
+/// A setting that makes no sense: which one, what it was, and what would.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{field} {expected}, not {value}")]
+pub struct ConfigError {
+    /// The setting's name, as it is written in a descriptor.
+    pub field: &'static str,
+    /// What it accepts.
+    pub expected: &'static str,
+    /// What it was; never a password.
+    pub value: String,
+}
+
+impl ConfigError {
+    pub(crate) fn new(
+        field: &'static str,
+        expected: &'static str,
+        value: impl fmt::Display,
+    ) -> Self {
+        Self { field, expected, value: value.to_string() }
+    }
+}
+
+/// A router that cannot work as it was put together.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RouterError {
+    /// Two handlers under one name.
+    #[error("{kind} `{name}` is registered twice; remove one of them")]
+    Duplicate {
+        /// `method` or `message handler`.
+        kind: &'static str,
+        /// The name.
+        name: String,
+    },
+    /// A handler asks for state that nobody provides.
+    #[error("`{handler}` takes State<{type_name}>, but no `.state(…)` provides one; add it")]
+    MissingState {
+        /// The handler's name.
+        handler: String,
+        /// The type.
+        type_name: &'static str,
+    },
+}
+
+/// There is no connection, or it has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not connected; wait for the connection to come back, or connect again")]
+pub struct NotConnected;
+
+/// Why a server does not run.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// A setting is wrong.
+    #[error("the server's configuration: {0}")]
+    Config(#[from] ConfigError),
+    /// The handlers do not fit together.
+    #[error("the server's handlers: {0}")]
+    Router(#[from] RouterError),
+    /// The address is not to be had.
+    #[error("cannot listen on {address}: {error}{}", bind_hint(.error))]
+    Bind {
+        /// The address as configured.
+        address: String,
+        /// What the operating system says.
+        #[source]
+        error: io::Error,
+    },
+    /// The operating system gave no random bytes.
+    #[error("no random numbers from the operating system: {0}")]
+    Entropy(io::Error),
+    /// The server has been stopped.
+    #[error("the server is stopped; start a new one")]
+    Stopped,
+    /// There are too many connections that have not logged in yet.
+    #[error("{0} connections are logging in already; try again in a moment")]
+    HalfOpen(usize),
+}
+
+fn bind_hint(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => "; is another server running there? port 0 takes a free one",
+        io::ErrorKind::PermissionDenied => "; ports below 1024 need privileges",
+        io::ErrorKind::AddrNotAvailable => "; this machine has no such address",
+        _ => "",
+    }
+}
+
+/// Why a client is not connected.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot connect to {address}: {kind}")]
+pub struct ConnectError {
+    /// Where to, as configured.
+    pub address: String,
+    /// Why not.
+    #[source]
+    pub kind: ConnectErrorKind,
+}
+
+/// See [`ConnectError`].
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectErrorKind {
+    /// A setting is wrong. The address was not tried.
+    #[error("{0}")]
+    Config(#[from] ConfigError),
+    /// The handlers do not fit together. The address was not tried.
+    #[error("{0}")]
+    Router(#[from] RouterError),
+    /// The operating system says no.
+    #[error("{error}{hint}", hint = connect_hint(error))]
+    Io {
+        /// What it says.
+        #[from]
+        error: io::Error,
+    },
+    /// No TCP connection in time.
+    #[error("no answer within {after:?}; is the host up, and does a firewall drop the packets?")]
+    TimedOut {
+        /// `connect_timeout`.
+        after: Duration,
+    },
+    /// The connection was made but ended during login.
+    #[error("{reason}{words}", words = io.as_ref().map(|error| format!(" ({error})")).unwrap_or_default())]
+    Closed {
+        /// Why.
+        reason: CloseReason,
+        /// What the operating system said, if it was the transport.
+        io: Option<Arc<io::Error>>,
+    },
+}
+
+fn connect_hint(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::ConnectionRefused => {
+            "; is a server listening there? start one with `cndt serve`"
+        }
+        io::ErrorKind::NotFound => "; check the host name",
+        _ => "",
+    }
+}
+
+/// Why a call has no result.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CallError {
+    /// There is no connection now. Nothing was sent.
+    #[error(transparent)]
+    NotConnected(#[from] NotConnected),
+    /// The call could not be sent. Nothing was.
+    #[error("the call was not sent: {0}")]
+    Send(SendError),
+    /// The call was made and failed.
+    #[error("{0}")]
+    Failed(CallFailure),
+    /// The result is of another type.
+    #[error("the result is not of the expected type: {0}")]
+    Decode(BodyError),
+}
+
+/// Why a message was not delivered to the operating system.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum DeliveryError {
+    /// There is no connection now. Nothing was sent.
+    #[error(transparent)]
+    NotConnected(#[from] NotConnected),
+    /// The message could not be queued.
+    #[error("the message was not sent: {0}")]
+    Send(SendError),
+    /// There was no room in the send queue in time: the peer reads too slowly, or asked to pause.
+    #[error("no room in the send queue within {after:?}; the peer reads too slowly")]
+    TimedOut {
+        /// `send_timeout`.
+        after: Duration,
+    },
+    /// The connection ended before all of the message was handed to the operating system.
+    #[error("the message was not delivered: {0}")]
+    Undelivered(CloseReason),
+}

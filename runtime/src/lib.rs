@@ -1,0 +1,81 @@
+//! CNDT servers and clients, written once for every async runtime.
+//!
+//! Use it through an adapter, which fills the runtime in: `cndt-tokio`, `cndt-smol`,
+//! `cndt-async-std`. A server and a client in ten lines:
+//!
+//! ```
+//! use cndt_tokio::{Client, ClientDescriptor, Dialect, Params, Server, ServerDescriptor};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let descriptor = ServerDescriptor::new("secret").host("127.0.0.1").port(0);
+//! let server = Server::new(descriptor.accept_netconduit(true))
+//!     .rpc("add", |Params((a, b)): Params<(i64, i64)>| async move { a + b })
+//!     .start()
+//!     .await?;
+//!
+//! let descriptor = ClientDescriptor::new("127.0.0.1", server.address().port(), "secret");
+//! let client = Client::new(descriptor.dialect(Dialect::Netconduit)).connect().await?;
+//! let sum: i64 = client.call("add", &(10, 20)).await?;
+//! assert_eq!(sum, 30);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # How it works
+//!
+//! The protocol is a state machine without I/O (`cndt-core`). One driver task per
+//! connection pumps it over a byte stream. Handles lock the machine just long enough to encode a
+//! frame into its send buffer, then wake the driver, which writes everything that waits at once:
+//! there is no channel between a handle and the socket. A value's `Serialize` runs under that lock,
+//! so it must not use the connection itself.
+//!
+//! A handler is polled once where it arrived, so handlers start in order; one that is not done then
+//! goes on as its own task, and delays neither others nor heartbeats. Up to 128 may be under way per
+//! connection; beyond that nothing more is read, and TCP pushes back. Work that computes for long
+//! belongs on a blocking thread.
+#![forbid(unsafe_code)]
+
+mod call;
+pub mod client;
+#[cfg(feature = "conformance")]
+pub mod conformance;
+mod contain;
+mod deliver;
+pub mod descriptor;
+mod driver;
+mod entropy;
+pub mod error;
+pub mod hooks;
+mod line;
+mod link;
+mod owner;
+mod peer;
+mod race;
+pub mod router;
+pub mod rt;
+pub mod server;
+mod watched;
+
+pub use call::{Arguments, Call, RawCall};
+pub use client::{Client, ClientHandle, ConnectionState, Health, Messages};
+pub use deliver::{Ping, SendMessage};
+pub use descriptor::{ClientDescriptor, Password, ServerDescriptor};
+pub use error::{
+    CallError, ConfigError, ConnectError, ConnectErrorKind, DeliveryError, NotConnected,
+    RouterError, ServeError,
+};
+pub use peer::{ConnectionId, Peer};
+pub use router::extract::{Data, Extract, Params, RawParams, State};
+pub use router::{CallContext, Handler, Method, RawReply, Router};
+pub use rt::Runtime;
+pub use server::{Broadcast, Delivered, Server, ServerHandle, ServerStats};
+
+pub use bytes::Bytes;
+pub use cndt_core as core;
+pub use cndt_core::connection::{CallFailure, CloseReason, Message, Opened, SendError, Stats};
+pub use cndt_core::message::{BodyError, from_slice};
+pub use cndt_core::rpc::{ErrorCode, MethodInfo, Reply, RpcError};
+pub use cndt_core::time::Instant;
+pub use cndt_core::wire::Dialect;
+pub use schemars;

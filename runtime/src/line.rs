@@ -1,0 +1,134 @@
+//! Futures that wait in line for one thing, in order of arrival; and wakers that fire after unlock.
+
+use std::collections::VecDeque;
+use std::task::Waker;
+
+use cndt_core::time::Instant;
+
+/// A place in a [`Line`].
+pub(crate) type Ticket = u64;
+
+#[derive(Debug)]
+struct Waiting {
+    ticket: Ticket,
+    waker: Waker,
+    expires: Instant,
+}
+
+/// Each future has at most one place, which it gives up when it is done or dropped; so a line is
+/// never longer than the futures that its users hold.
+#[derive(Debug)]
+pub(crate) struct Line {
+    next: Ticket,
+    waiting: VecDeque<Waiting>,
+    /// No place expires before this.
+    soonest: Instant,
+}
+
+impl Line {
+    pub(crate) const fn new() -> Self {
+        Self { next: 0, waiting: VecDeque::new(), soonest: Instant::FAR_FUTURE }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// Takes a place at the end, or renews the one that `ticket` names.
+    pub(crate) fn wait(&mut self, ticket: &mut Option<Ticket>, waker: &Waker, expires: Instant) {
+        if let Some(index) = ticket.and_then(|ticket| self.position(ticket)) {
+            self.waiting[index].waker.clone_from(waker);
+            return;
+        }
+        *ticket = Some(self.next);
+        self.waiting.push_back(Waiting { ticket: self.next, waker: waker.clone(), expires });
+        self.next += 1;
+        self.soonest = self.soonest.min(expires);
+    }
+
+    /// Whether whoever holds `ticket` may go now: it is first, or nobody waits.
+    pub(crate) fn may_go(&self, ticket: Option<Ticket>) -> bool {
+        self.waiting.front().is_none_or(|first| Some(first.ticket) == ticket)
+    }
+
+    /// Gives a place up.
+    pub(crate) fn leave(&mut self, ticket: &mut Option<Ticket>) {
+        if let Some(index) = ticket.take().and_then(|ticket| self.position(ticket)) {
+            self.waiting.remove(index);
+        }
+    }
+
+    /// The first may try again; it keeps its place until it leaves.
+    pub(crate) fn wake_first(&self, wakes: &mut Wakes) {
+        if let Some(first) = self.waiting.front() {
+            wakes.push(first.waker.clone());
+        }
+    }
+
+    /// Everyone may look again; all places are given up.
+    pub(crate) fn wake_all(&mut self, wakes: &mut Wakes) {
+        self.soonest = Instant::FAR_FUTURE;
+        for waiting in self.waiting.drain(..) {
+            wakes.push(waiting.waker);
+        }
+    }
+
+    /// Wakes those whose time is over; they keep their places until they leave.
+    pub(crate) fn expire(&mut self, now: Instant, wakes: &mut Wakes) {
+        if self.soonest > now {
+            return;
+        }
+        self.soonest = Instant::FAR_FUTURE;
+        for waiting in &self.waiting {
+            if waiting.expires <= now {
+                wakes.push(waiting.waker.clone());
+            } else {
+                self.soonest = self.soonest.min(waiting.expires);
+            }
+        }
+    }
+
+    pub(crate) fn soonest(&self) -> Instant {
+        self.soonest
+    }
+
+    fn position(&self, ticket: Ticket) -> Option<usize> {
+        self.waiting.binary_search_by_key(&ticket, |waiting| waiting.ticket).ok()
+    }
+}
+
+/// Wakers to fire once no lock is held. Dropping fires them.
+#[derive(Debug, Default)]
+pub(crate) struct Wakes {
+    // Most commands wake one task, the driver: that needs no allocation.
+    first: Option<Waker>,
+    more: Vec<Waker>,
+}
+
+impl Wakes {
+    pub(crate) fn push(&mut self, waker: Waker) {
+        if self.first.is_none() {
+            self.first = Some(waker);
+        } else {
+            self.more.push(waker);
+        }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.first.is_none()
+    }
+
+    /// Fires all, and keeps the memory for the next round.
+    pub(crate) fn fire(&mut self) {
+        if let Some(first) = self.first.take() {
+            first.wake();
+            self.more.drain(..).for_each(Waker::wake);
+        }
+    }
+}
+
+impl Drop for Wakes {
+    fn drop(&mut self) {
+        self.fire();
+    }
+}

@@ -1,0 +1,65 @@
+//! Whom a connection belongs to: the only place where driver and handles ask for the role.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use cndt_core::connection::Message;
+
+use crate::client::ClientShared;
+use crate::link::Link;
+use crate::router::Router;
+use crate::server::ServerHandle;
+
+pub(crate) enum Owner {
+    Server(ServerHandle),
+    Client(Arc<ClientShared>),
+}
+
+impl Owner {
+    pub(crate) fn router(&self) -> &Router {
+        match self {
+            Self::Server(server) => server.router(),
+            Self::Client(client) => &client.router,
+        }
+    }
+
+    /// The login succeeded. Handlers wait until the owner releases the link.
+    pub(crate) fn opened(&self, link: &Arc<Link>) {
+        match self {
+            Self::Server(server) => server.opened(link),
+            Self::Client(client) => client.opened(link),
+        }
+    }
+
+    /// The connection is over; nothing can be sent any more.
+    pub(crate) fn closed(&self, link: &Arc<Link>) {
+        match self {
+            Self::Server(server) => server.closed(link),
+            Self::Client(client) => client.closed(link),
+        }
+    }
+
+    /// A message that no handler takes.
+    pub(crate) fn unhandled(&self, message: &Message) {
+        match self {
+            Self::Server(_) => {
+                tracing::debug!(target: "cndt", name = %message.name, "message without a handler");
+            }
+            Self::Client(client) => client.subscribers.publish(message),
+        }
+    }
+
+    pub(crate) fn call_timeout(&self) -> Duration {
+        match self {
+            Self::Server(_) => crate::descriptor::RPC_TIMEOUT,
+            Self::Client(client) => client.descriptor.rpc_timeout,
+        }
+    }
+
+    pub(crate) fn send_timeout(&self) -> Duration {
+        match self {
+            Self::Server(_) => crate::descriptor::SEND_TIMEOUT,
+            Self::Client(client) => client.descriptor.send_timeout,
+        }
+    }
+}

@@ -1,0 +1,145 @@
+//! What a handler may take as its arguments.
+//!
+//! | extractor | gives |
+//! |---|---|
+//! | [`Params<T>`] | the parameters of a call, decoded |
+//! | [`Data<T>`] | the data of a message, decoded |
+//! | [`RawParams`] | either, as MessagePack |
+//! | [`State<T>`] | a value that the router provides |
+//! | [`Peer`] | who sent it |
+//! | [`ServerHandle`], [`ClientHandle`] | the server or client that it came to |
+//!
+//! Implement [`Extract`] for your own, and compose those that exist:
+//!
+//! ```
+//! use cndt_runtime::{CallContext, ErrorCode, Extract, Peer, RpcError};
+//!
+//! /// Only peers that call themselves `admin`.
+//! struct Admin(Peer);
+//!
+//! impl Extract for Admin {
+//!     fn extract(context: &CallContext) -> Result<Self, RpcError> {
+//!         let peer = Peer::extract(context)?;
+//!         if peer.name() == "admin" { Ok(Self(peer)) } else { Err(RpcError::permission_denied("admins only")) }
+//!     }
+//! }
+//! ```
+
+use bytes::Bytes;
+use cndt_core::message::{BodyError, from_slice};
+use cndt_core::rpc::RpcError;
+use schemars::JsonSchema;
+use serde::de::DeserializeOwned;
+
+use super::context::{CallContext, States};
+use super::schema;
+use crate::client::ClientHandle;
+use crate::peer::Peer;
+use crate::server::ServerHandle;
+
+/// Something that can be taken from a call or a message.
+pub trait Extract: Sized + Send + 'static {
+    /// Takes it.
+    ///
+    /// # Errors
+    /// What the caller is told; the handler does not run then. For a message it is logged.
+    fn extract(context: &CallContext) -> Result<Self, RpcError>;
+
+    /// Parameter names with their types, as discovery tells them.
+    fn parameters() -> Vec<(String, String)> {
+        Vec::new()
+    }
+
+    /// The name of the state that is needed and not there; checked before anything is served.
+    fn missing_state(_states: &States) -> Option<&'static str> {
+        None
+    }
+}
+
+/// The parameters of a call, decoded into `T`. Without parameters, `T` is read from an empty map.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Params<T>(pub T);
+
+impl<T: DeserializeOwned + JsonSchema + Send + 'static> Extract for Params<T> {
+    fn extract(context: &CallContext) -> Result<Self, RpcError> {
+        const NIL: &[u8] = &[0xc0];
+        const EMPTY_MAP: &[u8] = &[0x80];
+        let payload = context.payload.as_ref();
+        let payload = if payload == NIL { EMPTY_MAP } else { payload };
+        from_slice(payload).map(Self).map_err(|error| wrong::<T>(context.name(), payload, error))
+    }
+
+    fn parameters() -> Vec<(String, String)> {
+        schema::parameters::<T>()
+    }
+}
+
+/// The data of a message, decoded into `T`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Data<T>(pub T);
+
+impl<T: DeserializeOwned + Send + 'static> Extract for Data<T> {
+    fn extract(context: &CallContext) -> Result<Self, RpcError> {
+        let payload = context.payload.as_ref();
+        from_slice(payload).map(Self).map_err(|error| wrong::<T>(context.name(), payload, error))
+    }
+}
+
+/// Names the field that does not fit. Decodes again to find it: only failures pay for the search.
+#[cold]
+fn wrong<T: DeserializeOwned>(name: &str, payload: &[u8], error: BodyError) -> RpcError {
+    let mut deserializer = rmp_serde::Deserializer::from_read_ref(payload);
+    let outcome: Result<T, _> = serde_path_to_error::deserialize(&mut deserializer);
+    let words = match outcome {
+        Err(error) if error.path().iter().next().is_some() => {
+            format!("`{}`: {}", error.path(), error.inner())
+        }
+        Ok(_) | Err(_) => error.to_string(),
+    };
+    RpcError::validation(format!("Invalid parameters for {name}: {words}"))
+}
+
+/// Parameters or data as they came: one MessagePack value that shares the received memory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RawParams(pub Bytes);
+
+impl Extract for RawParams {
+    fn extract(context: &CallContext) -> Result<Self, RpcError> {
+        Ok(Self(context.payload.clone()))
+    }
+}
+
+/// A clone of the value that `.state(…)` provided.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct State<T>(pub T);
+
+impl<T: Clone + Send + Sync + 'static> Extract for State<T> {
+    fn extract(context: &CallContext) -> Result<Self, RpcError> {
+        let value = context.states.find::<T>();
+        value.cloned().map(Self).ok_or_else(|| RpcError::internal("the server lacks a state"))
+    }
+
+    fn missing_state(states: &States) -> Option<&'static str> {
+        states.find::<T>().is_none().then(std::any::type_name::<T>)
+    }
+}
+
+impl Extract for Peer {
+    fn extract(context: &CallContext) -> Result<Self, RpcError> {
+        Ok(context.peer())
+    }
+}
+
+impl Extract for ServerHandle {
+    fn extract(context: &CallContext) -> Result<Self, RpcError> {
+        let server = context.peer().server();
+        server.ok_or_else(|| RpcError::internal("the handler takes a ServerHandle on a client"))
+    }
+}
+
+impl Extract for ClientHandle {
+    fn extract(context: &CallContext) -> Result<Self, RpcError> {
+        let client = context.peer().client();
+        client.ok_or_else(|| RpcError::internal("the handler takes a ClientHandle on a server"))
+    }
+}

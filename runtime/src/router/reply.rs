@@ -1,0 +1,171 @@
+use std::any::TypeId;
+
+use bytes::{Bytes, BytesMut};
+use cndt_core::message::{Body, BodyError, Typed};
+use cndt_core::rpc::RpcError;
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use super::schema;
+
+/// Marks results that are values. Inferred; never written.
+#[derive(Debug)]
+pub enum Plain {}
+
+/// Marks results that are `Result<_, RpcError>`. Inferred; never written.
+#[derive(Debug)]
+pub enum Fallible {}
+
+/// Marks results that are MessagePack already. Inferred; never written.
+#[derive(Debug)]
+pub enum RawBytes {}
+
+/// What a method may return: any `T: Serialize + JsonSchema`, [`RawReply`], or either of them in a
+/// `Result<_, RpcError>`.
+#[diagnostic::on_unimplemented(
+    message = "a method cannot return `{Self}`",
+    note = "it may return a value that is `Serialize + JsonSchema`, a `RawReply`, or a \
+            `Result<_, RpcError>` of those"
+)]
+pub trait IntoReply<M>: Send + 'static {
+    /// The result, ready to be written.
+    type Body: Body + Send + Sync + 'static;
+
+    /// The result or the failure.
+    ///
+    /// # Errors
+    /// What the handler reports.
+    fn into_reply(self) -> Result<Self::Body, RpcError>;
+
+    /// The result's type, as discovery tells it.
+    fn return_type() -> String;
+}
+
+/// A serde value, ready to be written.
+#[derive(Debug)]
+pub struct Value<T>(T);
+
+impl<T: Serialize> Body for Value<T> {
+    fn write(&self, out: &mut BytesMut) -> Result<(), BodyError> {
+        Typed(&self.0).write(out)
+    }
+}
+
+impl<T: Serialize + JsonSchema + Send + Sync + 'static> IntoReply<Plain> for T {
+    type Body = Value<T>;
+
+    fn into_reply(self) -> Result<Value<T>, RpcError> {
+        Ok(Value(self))
+    }
+
+    fn return_type() -> String {
+        schema::type_name::<T>()
+    }
+}
+
+impl<T: Serialize + JsonSchema + Send + Sync + 'static> IntoReply<Fallible>
+    for Result<T, RpcError>
+{
+    type Body = Value<T>;
+
+    fn into_reply(self) -> Result<Value<T>, RpcError> {
+        self.map(Value)
+    }
+
+    fn return_type() -> String {
+        schema::type_name::<T>()
+    }
+}
+
+/// A result that is one MessagePack value already.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RawReply(pub Bytes);
+
+impl Body for RawReply {
+    fn write(&self, out: &mut BytesMut) -> Result<(), BodyError> {
+        out.extend_from_slice(&self.0);
+        Ok(())
+    }
+}
+
+impl IntoReply<RawBytes> for RawReply {
+    type Body = Self;
+
+    fn into_reply(self) -> Result<Self, RpcError> {
+        Ok(self)
+    }
+
+    fn return_type() -> String {
+        schema::ANY.to_owned()
+    }
+}
+
+impl IntoReply<RawBytes> for Result<RawReply, RpcError> {
+    type Body = RawReply;
+
+    fn into_reply(self) -> Result<RawReply, RpcError> {
+        self
+    }
+
+    fn return_type() -> String {
+        schema::ANY.to_owned()
+    }
+}
+
+/// What follows from a message that was handled.
+#[derive(Debug)]
+pub enum Answer {
+    /// No answer.
+    Nothing,
+    /// A message with this data, one MessagePack value.
+    Value(Bytes),
+    /// The handler failed; its words are logged.
+    Failed(String),
+}
+
+/// What a message handler may return: any `T: Serialize`, a `Result` of it whose error is logged, or
+/// a [`RawReply`].
+/// Unit and `None` answer nothing.
+#[diagnostic::on_unimplemented(
+    message = "a message handler cannot return `{Self}`",
+    note = "it may return a value that is `Serialize`, or a `Result<_, RpcError>` of one"
+)]
+pub trait IntoAnswer<M>: Send + 'static {
+    /// What follows.
+    fn into_answer(self) -> Answer;
+}
+
+impl<T: Serialize + Send + 'static> IntoAnswer<Plain> for T {
+    fn into_answer(self) -> Answer {
+        answer(&self)
+    }
+}
+
+impl<T: Serialize + Send + 'static> IntoAnswer<Fallible> for Result<T, RpcError> {
+    fn into_answer(self) -> Answer {
+        match self {
+            Ok(value) => answer(&value),
+            Err(error) => Answer::Failed(error.to_string()),
+        }
+    }
+}
+
+impl IntoAnswer<RawBytes> for RawReply {
+    fn into_answer(self) -> Answer {
+        Answer::Value(self.0)
+    }
+}
+
+/// Whether a value is `nil` shows only once it is written, so it cannot go straight out.
+fn answer<T: Serialize + 'static>(value: &T) -> Answer {
+    const NIL: &[u8] = &[0xc0];
+    if TypeId::of::<T>() == TypeId::of::<()>() {
+        return Answer::Nothing;
+    }
+    let mut data = BytesMut::new();
+    match Typed(value).write(&mut data) {
+        Ok(()) if data == NIL => Answer::Nothing,
+        Ok(()) => Answer::Value(data.freeze()),
+        Err(error) => Answer::Failed(error.to_string()),
+    }
+}

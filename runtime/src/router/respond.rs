@@ -1,0 +1,126 @@
+//! The way of an answer into the send buffer.
+
+use std::future::poll_fn;
+use std::sync::Arc;
+
+use cndt_core::connection::{Connection, RequestId, SendError};
+use cndt_core::message::{Body, Raw};
+use cndt_core::rpc::RpcError;
+use cndt_core::time::Instant;
+
+use crate::link::{Lane, Link, Place, TurnError};
+
+/// The duty to answer one request. Dropping it unanswered answers with an internal error, so that no
+/// caller waits in vain.
+pub(super) struct Responder {
+    link: Arc<Link>,
+    id: RequestId,
+    is_answered: bool,
+}
+
+impl Responder {
+    pub(super) fn new(link: Arc<Link>, id: RequestId) -> Self {
+        Self { link, id, is_answered: false }
+    }
+
+    /// Answers with a result. Answers always find room: the connection takes no further requests
+    /// while too many wait.
+    pub(super) fn reply<B: Body>(mut self, result: &B, method: &str) {
+        let id = self.id;
+        match self.answer(|connection, now| connection.respond(now, id, result)) {
+            Ok(()) => self.is_answered = true,
+            Err(error) => {
+                tracing::warn!(target: "cndt", method, %error, "result cannot be sent");
+                self.fail(&RpcError::internal(format!("Error in {method}: {error}")));
+            }
+        }
+    }
+
+    /// Answers with an error.
+    pub(super) fn fail(mut self, error: &RpcError) {
+        let id = self.id;
+        let sent = self.answer(|connection, now| connection.respond_error(now, id, error));
+        if let Err(refused) = sent {
+            tracing::warn!(target: "cndt", %refused, "error details cannot be sent");
+            let bare = RpcError::new(error.code, "the error's details cannot be sent");
+            let _ = self.answer(|connection, now| connection.respond_error(now, id, &bare));
+        }
+        self.is_answered = true;
+    }
+
+    fn answer(
+        &self,
+        write: impl FnOnce(&mut Connection, Instant) -> Result<(), SendError>,
+    ) -> Result<(), SendError> {
+        let mut locked = self.link.lock();
+        match write(&mut locked.connection, self.link.machine.now()) {
+            Ok(()) => {
+                locked.kick();
+                Ok(())
+            }
+            // An answer that nobody waits for any more is no failure.
+            Err(SendError::NotOpen(_) | SendError::NoSuchRequest(_)) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+impl Drop for Responder {
+    fn drop(&mut self) {
+        if !self.is_answered {
+            let id = self.id;
+            let error = RpcError::internal("the handler ended without an answer");
+            let _ = self.answer(|connection, now| connection.respond_error(now, id, &error));
+        }
+    }
+}
+
+/// Answers a message by a message.
+pub(super) async fn answer_message(link: &Link, name: &str, data: &[u8]) {
+    let sent = in_turn(link, Lane::Messages, |connection, now| {
+        connection.send(now, name, &Raw(data))
+    })
+    .await;
+    if let Err(error) = sent {
+        tracing::debug!(target: "cndt", message = name, %error, "answer not sent");
+    }
+}
+
+/// Waits as long as the connection lives.
+async fn in_turn<T>(
+    link: &Link,
+    lane: Lane,
+    mut command: impl FnMut(&mut Connection, Instant) -> Result<T, SendError>,
+) -> Result<T, SendError> {
+    let mut place = InLane { link, lane, place: Place::until(Instant::FAR_FUTURE) };
+    poll_fn(move |cx| {
+        let now = link.machine.now();
+        let mut locked = link.lock();
+        let (state, wakes) = locked.split();
+        let place = &mut place.place;
+        state.in_turn(lane, place, now, cx.waker(), wakes, |machine| command(machine, now)).map_err(
+            |error| match error {
+                TurnError::Send(error) => error,
+                TurnError::Expired => SendError::Blocked,
+            },
+        )
+    })
+    .await
+}
+
+/// Gives the place up if the waiting future is dropped.
+struct InLane<'a> {
+    link: &'a Link,
+    lane: Lane,
+    place: Place,
+}
+
+impl Drop for InLane<'_> {
+    fn drop(&mut self) {
+        if self.place.is_taken() {
+            let mut locked = self.link.lock();
+            let (state, wakes) = locked.split();
+            state.leave(self.lane, &mut self.place, wakes);
+        }
+    }
+}

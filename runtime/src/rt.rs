@@ -1,0 +1,129 @@
+//! What a runtime must offer: sockets, sleep, a clock, tasks. The only thing an adapter implements.
+//!
+//! Everything else in this crate is written once, on top of [`Runtime`]. Byte streams are those of
+//! [`futures_io`]; a stream should keep vectored writes, since everything that waits to be sent goes
+//! out in one.
+//!
+//! ```
+//! use cndt_runtime::Runtime;
+//! use cndt_tokio::Tokio;
+//!
+//! # #[tokio::main(flavor = "current_thread")] async fn main() {
+//! let before = Tokio.now();
+//! Tokio.sleep_until(before + std::time::Duration::from_millis(1)).await;
+//! assert!(Tokio.now() > before);
+//! # }
+//! ```
+
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+
+use cndt_core::time::Instant;
+use futures_io::{AsyncRead, AsyncWrite};
+
+/// An async runtime. Implementations are zero-sized: `Default` makes one wherever it is needed.
+pub trait Runtime: Copy + Default + Send + Sync + 'static {
+    /// For people: `tokio`, `smol`.
+    const NAME: &'static str;
+
+    /// A connected byte stream.
+    type Stream: AsyncRead + AsyncWrite + Send + Unpin + 'static;
+
+    /// A socket that accepts connections.
+    type Listener: Send + Sync + 'static;
+
+    /// Finds the addresses of `host`.
+    fn resolve(
+        self,
+        host: &str,
+        port: u16,
+    ) -> impl Future<Output = io::Result<Vec<SocketAddr>>> + Send;
+
+    /// Opens a TCP connection with `TCP_NODELAY` set.
+    fn connect(
+        self,
+        address: SocketAddr,
+    ) -> impl Future<Output = io::Result<Self::Stream>> + Send;
+
+    /// Listens on `address`; port 0 takes a free one.
+    fn bind(self, address: SocketAddr)
+    -> impl Future<Output = io::Result<Self::Listener>> + Send;
+
+    /// Waits for the next connection, and sets `TCP_NODELAY` on it.
+    fn accept(
+        self,
+        listener: &Self::Listener,
+    ) -> impl Future<Output = io::Result<(Self::Stream, SocketAddr)>> + Send;
+
+    /// Where `listener` listens.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    fn local_addr(self, listener: &Self::Listener) -> io::Result<SocketAddr>;
+
+    /// Resolves at `at` or a little later, never earlier.
+    fn sleep_until(self, at: Instant) -> impl Future<Output = ()> + Send + 'static;
+
+    /// The monotonic clock, from an origin that is the same for the whole process.
+    fn now(self) -> Instant;
+
+    /// The calendar: unix time in milliseconds.
+    fn unix_millis(self) -> u64;
+
+    /// Runs `task` to its end, whatever happens to the caller.
+    fn spawn(self, task: impl Future<Output = ()> + Send + 'static);
+
+    /// Runs `work` where blocking is allowed.
+    fn run_blocking<T: Send + 'static>(
+        self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> impl Future<Output = T> + Send;
+}
+
+/// A boxed task.
+pub(crate) type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// A [`Runtime`] as a value, so that handles and drivers need no type parameter. Only what happens
+/// rarely goes through a box.
+#[derive(Clone, Copy)]
+pub(crate) struct Machine {
+    now: fn() -> Instant,
+    unix_millis: fn() -> u64,
+    sleep_until: fn(Instant) -> Task,
+    spawn: fn(Task),
+}
+
+impl Machine {
+    pub(crate) fn of<R: Runtime>() -> Self {
+        Self {
+            now: || R::default().now(),
+            unix_millis: || R::default().unix_millis(),
+            sleep_until: |at| Box::pin(R::default().sleep_until(at)),
+            spawn: |task| R::default().spawn(task),
+        }
+    }
+
+    pub(crate) fn now(self) -> Instant {
+        (self.now)()
+    }
+
+    pub(crate) fn unix_millis(self) -> u64 {
+        (self.unix_millis)()
+    }
+
+    pub(crate) fn sleep_until(self, at: Instant) -> Task {
+        (self.sleep_until)(at)
+    }
+
+    pub(crate) fn spawn(self, task: impl Future<Output = ()> + Send + 'static) {
+        (self.spawn)(Box::pin(task));
+    }
+}
+
+impl std::fmt::Debug for Machine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Machine")
+    }
+}

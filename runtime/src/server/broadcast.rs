@@ -1,0 +1,88 @@
+use std::collections::HashSet;
+
+use cndt_core::connection::{SendError, SharedMessage};
+use cndt_core::message::Typed;
+use cndt_core::wire::Dialect;
+use serde::Serialize;
+
+use super::handle::ServerHandle;
+use crate::peer::ConnectionId;
+
+/// A message to every client that is logged in. Made by [`ServerHandle::broadcast`].
+#[must_use = "a broadcast is only sent by `.send()`"]
+#[derive(Debug)]
+pub struct Broadcast<'a, T: ?Sized> {
+    server: &'a ServerHandle,
+    name: &'a str,
+    data: &'a T,
+    excluded: HashSet<ConnectionId>,
+}
+
+/// How many clients a broadcast went to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Delivered {
+    /// Clients whose send queue has it.
+    pub queued: usize,
+    /// Clients that do not get it: their send queue is full, or they are about to leave.
+    pub refused: usize,
+}
+
+impl<'a, T: Serialize + ?Sized> Broadcast<'a, T> {
+    pub(super) fn new(server: &'a ServerHandle, name: &'a str, data: &'a T) -> Self {
+        Self { server, name, data, excluded: HashSet::new() }
+    }
+
+    /// Leaves one client out.
+    pub fn exclude(mut self, id: ConnectionId) -> Self {
+        self.excluded.insert(id);
+        self
+    }
+
+    /// Leaves some clients out.
+    pub fn exclude_all(mut self, ids: impl IntoIterator<Item = ConnectionId>) -> Self {
+        self.excluded.extend(ids);
+        self
+    }
+
+    /// Queues the message for everyone else. It is encoded once, and a client that reads too slowly
+    /// does not hold the others up: it is left out and counted.
+    ///
+    /// # Errors
+    /// When the value cannot be sent to anyone. Nobody got it then.
+    pub fn send(self) -> Result<Delivered, SendError> {
+        let mut frames: Vec<SharedMessage> = Vec::new();
+        let mut delivered = Delivered::default();
+        for peer in self.server.connections() {
+            if self.excluded.contains(&peer.id()) {
+                continue;
+            }
+            let Some(dialect) = peer.dialect() else { continue };
+            let known = frames.iter().position(|frame| frame.dialect() == dialect);
+            let index = match known {
+                Some(index) => index,
+                None => {
+                    frames.push(self.encode(dialect)?);
+                    frames.len() - 1
+                }
+            };
+            let link = &peer.link;
+            let mut locked = link.lock();
+            match locked.connection.send_shared(link.machine.now(), &frames[index]) {
+                Ok(_) => {
+                    delivered.queued += 1;
+                    locked.kick();
+                }
+                Err(_) => delivered.refused += 1,
+            }
+        }
+        Ok(delivered)
+    }
+
+    fn encode(&self, dialect: Dialect) -> Result<SharedMessage, SendError> {
+        let descriptor = self.server.descriptor();
+        let millis = self.server.machine().unix_millis();
+        let compression = descriptor.enable_compression;
+        let limits = descriptor.limits();
+        SharedMessage::encode(dialect, millis, self.name, &Typed(self.data), compression, &limits)
+    }
+}
