@@ -107,10 +107,7 @@ impl Runtime for AsyncStd {
         drop(async_std::task::spawn(task));
     }
 
-    async fn run_blocking<T: Send + 'static>(
-        self,
-        work: impl FnOnce() -> T + Send + 'static,
-    ) -> T {
+    async fn run_blocking<T: Send + 'static>(self, work: impl FnOnce() -> T + Send + 'static) -> T {
         async_std::task::spawn_blocking(work).await
     }
 }

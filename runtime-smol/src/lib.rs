@@ -104,10 +104,7 @@ impl Runtime for Smol {
         smol::spawn(task).detach();
     }
 
-    async fn run_blocking<T: Send + 'static>(
-        self,
-        work: impl FnOnce() -> T + Send + 'static,
-    ) -> T {
+    async fn run_blocking<T: Send + 'static>(self, work: impl FnOnce() -> T + Send + 'static) -> T {
         smol::unblock(work).await
     }
 }

@@ -115,10 +115,7 @@ impl Runtime for Tokio {
         drop(tokio::spawn(task));
     }
 
-    async fn run_blocking<T: Send + 'static>(
-        self,
-        work: impl FnOnce() -> T + Send + 'static,
-    ) -> T {
+    async fn run_blocking<T: Send + 'static>(self, work: impl FnOnce() -> T + Send + 'static) -> T {
         match tokio::task::spawn_blocking(work).await {
             Ok(value) => value,
             Err(error) => match error.try_into_panic() {

@@ -129,7 +129,9 @@ impl<'a, B> RawCall<'a, B> {
 
 impl<B: Body> RawCall<'_, B> {
     fn poll_reply(&mut self, cx: &mut Context<'_>) -> Poll<Result<Reply, CallError>> {
-        let Some(link) = &self.link else { return Poll::Ready(Err(CallError::NotConnected(NotConnected))) };
+        let Some(link) = &self.link else {
+            return Poll::Ready(Err(CallError::NotConnected(NotConnected)));
+        };
         if let Stage::Sent(id) = self.stage {
             let mut locked = link.lock();
             return match locked.calls.get_mut(&id) {

@@ -58,7 +58,9 @@ impl<T: Serialize + ?Sized> Future for SendMessage<'_, T> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
-        let Some(link) = &this.link else { return Poll::Ready(Err(DeliveryError::NotConnected(NotConnected))) };
+        let Some(link) = &this.link else {
+            return Poll::Ready(Err(DeliveryError::NotConnected(NotConnected)));
+        };
         let now = link.machine.now();
         if matches!(this.stage, Stage::New) {
             this.stage = Stage::InLine(Place::until(now + this.timeout));
@@ -77,7 +79,9 @@ impl<T: Serialize + ?Sized> Future for SendMessage<'_, T> {
                     this.stage = Stage::Done;
                     return Poll::Ready(Err(match error {
                         TurnError::Expired => DeliveryError::TimedOut { after: this.timeout },
-                        TurnError::Send(SendError::NotOpen(_)) => DeliveryError::NotConnected(NotConnected),
+                        TurnError::Send(SendError::NotOpen(_)) => {
+                            DeliveryError::NotConnected(NotConnected)
+                        }
                         TurnError::Send(error) => DeliveryError::Send(error),
                     }));
                 }
@@ -125,6 +129,9 @@ pub(crate) fn try_send<B: Body + ?Sized>(
 }
 
 /// A ping on its way there and back. Made by `ClientHandle::ping` and `Peer::ping`.
+///
+/// Peers take many pings in a short time for an attack: the ones of this project forgive a burst of
+/// 100 and 20 a second after that.
 #[must_use = "a ping is only sent when it is awaited"]
 pub struct Ping {
     link: Option<Arc<Link>>,
@@ -152,7 +159,10 @@ impl Future for Ping {
         }
         match this.before {
             None => {
-                state.connection.ping(link.machine.now());
+                // Whoever waits already has sent one.
+                if state.pongs.len() == 0 {
+                    state.connection.ping(link.machine.now());
+                }
                 this.before = Some(state.pong.count);
                 state.kick(wakes);
             }

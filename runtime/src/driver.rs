@@ -26,6 +26,9 @@ use crate::server::Permit;
 const ROUNDS_MAX: usize = 16;
 /// Writes of one round.
 const WRITES_MAX: usize = 16;
+/// Handlers that start before their answers are written: the peer works on the first while this
+/// side works on the next.
+const BATCH: usize = 16;
 /// Pieces of one write. Linux takes 1,024; beyond some dozens nothing is gained.
 const SLICES_MAX: usize = 64;
 /// The smallest read. It grows while reads fill it.
@@ -135,7 +138,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
 
     /// Reads once. True when something came of it.
     fn read(&mut self, cx: &mut Context<'_>, state: &mut State, now: Instant) -> bool {
-        if !self.reading || !state.connection.wants_read() {
+        if !self.reading || !self.inbox.is_empty() || !state.connection.wants_read() {
             return false;
         }
         let Some(stream) = &mut self.stream else { return false };
@@ -313,10 +316,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
                 link.owner.opened(link);
             }
             if closed {
+                // Its place is free before anyone learns that it is gone.
+                self.permit = None;
                 link.owner.closed(link);
             }
         }
-        let count = self.inbox.len().min(room);
+        let count = self.inbox.len().min(room).min(BATCH);
         for delivery in self.inbox.drain(..count) {
             let started = match delivery {
                 Delivery::Message(message) => link.owner.router().on_message(link, message),
@@ -355,7 +360,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
         if too_late {
             self.sleep = Some((at, self.link.machine.sleep_until(at)));
         }
-        let is_over = self.sleep.as_mut().is_some_and(|(_, sleep)| sleep.as_mut().poll(cx).is_ready());
+        let is_over =
+            self.sleep.as_mut().is_some_and(|(_, sleep)| sleep.as_mut().poll(cx).is_ready());
         if is_over {
             self.sleep = None;
         }

@@ -42,14 +42,10 @@ pub trait Runtime: Copy + Default + Send + Sync + 'static {
     ) -> impl Future<Output = io::Result<Vec<SocketAddr>>> + Send;
 
     /// Opens a TCP connection with `TCP_NODELAY` set.
-    fn connect(
-        self,
-        address: SocketAddr,
-    ) -> impl Future<Output = io::Result<Self::Stream>> + Send;
+    fn connect(self, address: SocketAddr) -> impl Future<Output = io::Result<Self::Stream>> + Send;
 
     /// Listens on `address`; port 0 takes a free one.
-    fn bind(self, address: SocketAddr)
-    -> impl Future<Output = io::Result<Self::Listener>> + Send;
+    fn bind(self, address: SocketAddr) -> impl Future<Output = io::Result<Self::Listener>> + Send;
 
     /// Waits for the next connection, and sets `TCP_NODELAY` on it.
     fn accept(

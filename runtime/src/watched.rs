@@ -32,6 +32,16 @@ impl<T> Watched<T> {
         look(&self.lock().value)
     }
 
+    /// Changes what nobody watches for.
+    pub(crate) fn update<U>(&self, change: impl FnOnce(&mut T) -> U) -> U {
+        change(&mut self.lock().value)
+    }
+
+    /// Whoever watches looks again.
+    pub(crate) fn wake(&self) {
+        self.change(|_| ());
+    }
+
     /// Changes the value and wakes whoever watches.
     pub(crate) fn change<U>(&self, change: impl FnOnce(&mut T) -> U) -> U {
         let mut wakes = Wakes::default();

@@ -129,6 +129,18 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// The number of values of the list that begins here.
+    ///
+    /// # Errors
+    /// When no list begins here, or the rest cannot hold that many values.
+    pub fn array_len(&mut self) -> Result<usize, MessageError> {
+        let start = self.at;
+        match self.shape()? {
+            Shape::Array(values) => Ok(values),
+            _ => Err(error(start, MessageErrorKind::WrongType { expected: "list" })),
+        }
+    }
+
     /// The text that begins here.
     ///
     /// # Errors

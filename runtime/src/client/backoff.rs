@@ -28,11 +28,8 @@ impl Backoff {
 mod tests {
     use super::*;
 
-    const BACKOFF: Backoff = Backoff {
-        base: Duration::from_secs(2),
-        max: Duration::from_secs(60),
-        multiplier: 2.0,
-    };
+    const BACKOFF: Backoff =
+        Backoff { base: Duration::from_secs(2), max: Duration::from_secs(60), multiplier: 2.0 };
 
     #[test]
     fn the_bound_doubles_up_to_the_cap() {

@@ -24,6 +24,8 @@ pub struct ClientHandle {
     shared: Arc<ClientShared>,
     // Only held: see `Guard`.
     _guard: Option<Arc<Guard>>,
+    /// It came from a hook or a handler, which must not wait for its own end.
+    is_inner: bool,
 }
 
 /// Ends the client when the last handle is gone. The client's own tasks hold none.
@@ -64,13 +66,13 @@ impl ClientHandle {
         let guard = Arc::new(Guard(Arc::clone(shared)));
         // Set once: a client has one first handle.
         let _ = shared.guard.set(Arc::downgrade(&guard));
-        Self { shared: Arc::clone(shared), _guard: Some(guard) }
+        Self { shared: Arc::clone(shared), _guard: Some(guard), is_inner: false }
     }
 
     /// A handle for hooks and handlers.
     pub(crate) fn of(shared: &Arc<ClientShared>) -> Self {
         let guard = shared.guard.get().and_then(Weak::upgrade);
-        Self { shared: Arc::clone(shared), _guard: guard }
+        Self { shared: Arc::clone(shared), _guard: guard, is_inner: true }
     }
 
     /// The settings.
@@ -214,13 +216,21 @@ impl ClientHandle {
 
     /// Closes the connection gracefully: calls under way are finished, what is queued is sent. It is
     /// not made again. Returns when all that is done, the `on_disconnect` hooks included.
+    ///
+    /// A handle that a hook or a handler was given waits for the connection only, since it would
+    /// wait for itself otherwise.
     pub async fn disconnect(&self) {
+        let link = self.shared.link();
         self.shared.stop();
-        self.ended().await;
+        match link {
+            Some(link) if self.is_inner => drop(link.closed().await),
+            None if self.is_inner => {}
+            Some(_) | None => self.ended().await,
+        }
     }
 
     /// Waits until the client is closed for good, reconnects included, and says why the last
-    /// connection ended.
+    /// connection ended. Not to be awaited in a hook: hooks are part of what it waits for.
     pub async fn closed(&self) -> CloseReason {
         self.ended().await;
         let reason = self.shared.state.read(|state| state.last_reason.clone());

@@ -28,17 +28,28 @@ struct End {
 
 /// Drives connections until none follows.
 pub(super) async fn run<R: Runtime>(shared: Arc<ClientShared>, first: Driver<R::Stream>) {
-    let finish = FinishOnDrop(Arc::clone(&shared));
+    let mut finish = FinishOnDrop { shared: Arc::clone(&shared), stage: Stage::Closed };
     let mut driver = first;
     loop {
         let end = drive(&shared, driver).await;
-        let never_opened = shared.state.read(|state| state.logins == 0);
-        if never_opened || !may_reconnect(&shared, &end) {
-            break finish.now(&end);
+        if shared.state.read(|state| state.stopping) {
+            return;
+        }
+        let is_refused = matches!(end.reason, CloseReason::LoginRefused { .. });
+        if is_refused || shared.state.read(|state| state.logins == 0) {
+            finish.stage = Stage::Failed;
+            return;
+        }
+        if !shared.descriptor.reconnect_enabled {
+            return;
         }
         match redial::<R>(&shared).await {
-            Some(next) => driver = next,
-            None => break finish.now(&end),
+            Redial::Connected(next) => driver = next,
+            Redial::NotWanted => return,
+            Redial::GivenUp => {
+                finish.stage = Stage::Failed;
+                return;
+            }
         }
     }
 }
@@ -48,9 +59,11 @@ pub(super) async fn run_once<S>(shared: Arc<ClientShared>, driver: Driver<S>)
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let finish = FinishOnDrop(Arc::clone(&shared));
+    let mut finish = FinishOnDrop { shared: Arc::clone(&shared), stage: Stage::Closed };
     let end = drive(&shared, driver).await;
-    finish.now(&end);
+    if !end.was_open {
+        finish.stage = Stage::Failed;
+    }
 }
 
 async fn drive<S>(shared: &Arc<ClientShared>, driver: Driver<S>) -> End
@@ -75,14 +88,14 @@ where
     End { reason, was_open: opened_at.is_some() }
 }
 
-fn may_reconnect(shared: &ClientShared, end: &End) -> bool {
-    let is_refused = matches!(end.reason, CloseReason::LoginRefused { .. });
-    let is_stopping = shared.state.read(|state| state.stopping);
-    shared.descriptor.reconnect_enabled && !is_refused && !is_stopping
+enum Redial<S> {
+    Connected(Driver<S>),
+    NotWanted,
+    GivenUp,
 }
 
 /// Tries until there is a TCP connection, the attempts are used up, or nobody wants it any more.
-async fn redial<R: Runtime>(shared: &Arc<ClientShared>) -> Option<Driver<R::Stream>> {
+async fn redial<R: Runtime>(shared: &Arc<ClientShared>) -> Redial<R::Stream> {
     let descriptor = &shared.descriptor;
     let backoff = Backoff {
         base: descriptor.reconnect_delay,
@@ -94,7 +107,7 @@ async fn redial<R: Runtime>(shared: &Arc<ClientShared>) -> Option<Driver<R::Stre
         let attempts_max = descriptor.reconnect_attempts;
         if attempts_max > 0 && attempt >= attempts_max {
             tracing::error!(target: "cndt", attempts_max, "reconnecting given up");
-            return None;
+            return Redial::GivenUp;
         }
         // Without randomness all clients would wait equally long; that is still better than none.
         let random = entropy::draw().map_or(u64::MAX, u64::from_be_bytes);
@@ -104,14 +117,14 @@ async fn redial<R: Runtime>(shared: &Arc<ClientShared>) -> Option<Driver<R::Stre
         let machine = shared.machine;
         let sleep = machine.sleep_until(machine.now() + delay);
         if let First::Left(()) = race(stopping(shared), sleep).await {
-            return None;
+            return Redial::NotWanted;
         }
         let dialled = match race(stopping(shared), dial::<R>(shared)).await {
-            First::Left(()) => return None,
+            First::Left(()) => return Redial::NotWanted,
             First::Right(dialled) => dialled,
         };
         match dialled.and_then(|(stream, remote)| shared.attach(stream, Some(remote))) {
-            Ok(driver) => return Some(driver),
+            Ok(driver) => return Redial::Connected(driver),
             Err(error) => {
                 tracing::warn!(target: "cndt", %error, "attempt to reconnect failed");
                 shared.state.change(|state| state.stage = Stage::Offline);
@@ -156,22 +169,13 @@ async fn dial_any<R: Runtime>(shared: &ClientShared) -> io::Result<(R::Stream, S
 }
 
 /// Whoever waits for the client must not wait for ever, not even when the runtime shuts down.
-struct FinishOnDrop(Arc<ClientShared>);
-
-impl FinishOnDrop {
-    fn now(self, end: &End) {
-        let stopping = self.0.state.read(|state| state.stopping);
-        let is_wanted = stopping || (end.was_open && matches!(end.reason, CloseReason::Local));
-        if !is_wanted {
-            self.0.finish(Stage::Failed);
-        }
-    }
+struct FinishOnDrop {
+    shared: Arc<ClientShared>,
+    stage: Stage,
 }
 
 impl Drop for FinishOnDrop {
     fn drop(&mut self) {
-        if !self.0.state.read(|state| matches!(state.stage, Stage::Failed)) {
-            self.0.finish(Stage::Closed);
-        }
+        self.shared.finish(std::mem::replace(&mut self.stage, Stage::Closed));
     }
 }

@@ -15,8 +15,8 @@ use super::support::{check, client, connect, eventually, pause, server};
 use crate::error::CallError;
 use crate::peer::Peer;
 use crate::router::Method;
-use crate::router::extract::{Params, RawParams, State};
 use crate::router::RawReply;
+use crate::router::extract::{Params, RawParams, State};
 use crate::rt::Runtime;
 
 #[derive(Serialize, Deserialize, JsonSchema)]
@@ -128,7 +128,7 @@ pub async fn times_out<R: Runtime>() -> Outcome {
 /// Dropped calls leave nothing behind.
 pub async fn is_cancelled_by_dropping<R: Runtime>() -> Outcome {
     let server = server::<R>()
-        .rpc("forever", || std::future::pending::<()>())
+        .rpc("forever", std::future::pending::<()>)
         .rpc("answer", || async { 42 })
         .start()
         .await?;

@@ -51,7 +51,8 @@ pub async fn connects<R: Runtime>() -> Outcome {
 pub async fn refuses_a_wrong_password<R: Runtime>() -> Outcome {
     let server = server::<R>().start().await?;
     let address = server.address();
-    let descriptor = crate::ClientDescriptor::new(address.ip().to_string(), address.port(), "wrong");
+    let descriptor =
+        crate::ClientDescriptor::new(address.ip().to_string(), address.port(), "wrong");
     let refused = Client::<R>::new(descriptor.dialect(Dialect::Netconduit)).connect().await;
     let error = refused.err().ok_or("the login succeeded")?;
     let ConnectErrorKind::Closed { reason: CloseReason::LoginRefused { .. }, .. } = &error.kind
@@ -86,7 +87,8 @@ pub async fn gives_up_on_a_silent_peer<R: Runtime>() -> Outcome {
     let after = Duration::from_millis(300);
     let error = Client::<R>::new(descriptor.connect_timeout(after)).connect().await.err();
     let error = error.ok_or("a silent peer let someone in")?;
-    let ConnectErrorKind::Closed { reason: CloseReason::AuthTimeout { .. }, .. } = error.kind else {
+    let ConnectErrorKind::Closed { reason: CloseReason::AuthTimeout { .. }, .. } = error.kind
+    else {
         return Err(error.into());
     };
     Ok(())

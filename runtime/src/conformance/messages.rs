@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 use super::Outcome;
 use super::support::{check, client, connect, eventually, server};
 use crate::peer::Peer;
-use crate::router::extract::{Data, RawParams};
 use crate::router::RawReply;
+use crate::router::extract::{Data, RawParams};
 use crate::rt::Runtime;
 use crate::server::ServerHandle;
 

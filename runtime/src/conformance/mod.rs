@@ -22,6 +22,7 @@ mod support;
 
 use std::error::Error;
 use std::future::Future;
+use std::pin::Pin;
 use std::time::Duration;
 
 use crate::race::{First, race};
@@ -33,18 +34,22 @@ pub type Outcome = Result<(), Box<dyn Error>>;
 /// No case takes nearly as long, even on a busy machine.
 const CASE_MAX: Duration = Duration::from_secs(60);
 
-/// Runs one case, within a time limit.
+/// Runs one case, within a time limit. Panics when the case fails.
 ///
-/// # Panics
-/// When the case fails.
-pub async fn case<R: Runtime>(outcome: impl Future<Output = Outcome>) {
-    let runtime = R::default();
-    let sleep = runtime.sleep_until(runtime.now() + CASE_MAX);
-    match race(outcome, sleep).await {
-        First::Left(Ok(())) => {}
-        First::Left(Err(error)) => panic!("{error}"),
-        First::Right(()) => panic!("not done within {CASE_MAX:?}"),
-    }
+/// Boxed, because executors move a future about before they run it, and a test thread's stack is
+/// small.
+pub fn case<R: Runtime>(
+    outcome: impl Future<Output = Outcome> + 'static,
+) -> Pin<Box<dyn Future<Output = ()>>> {
+    Box::pin(async move {
+        let runtime = R::default();
+        let sleep = runtime.sleep_until(runtime.now() + CASE_MAX);
+        match race(outcome, sleep).await {
+            First::Left(Ok(())) => {}
+            First::Left(Err(error)) => panic!("{error}"),
+            First::Right(()) => panic!("not done within {CASE_MAX:?}"),
+        }
+    })
 }
 
 /// Makes one `#[test]` of each case: `conformance_tests!(Runtime, block_on)`.

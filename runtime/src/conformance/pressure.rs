@@ -33,7 +33,11 @@ pub async fn tells_of_unsent_messages<R: Runtime>() -> Outcome {
     let large = "x".repeat(1024 * 1024);
     let mut taken = 0;
     let refused = loop {
-        match client.send("bulk", &large).timeout(Duration::from_millis(300)).await_or_give_up::<R>().await
+        match client
+            .send("bulk", &large)
+            .timeout(Duration::from_millis(300))
+            .await_or_give_up::<R>()
+            .await
         {
             Some(Ok(())) => taken += 1,
             Some(Err(error)) => break Some(error),
@@ -72,7 +76,7 @@ impl<F: Future> GiveUp for F {}
 /// Handlers that take their time hold up neither pings nor other calls.
 pub async fn pings_past_slow_handlers<R: Runtime>() -> Outcome {
     let server = server::<R>()
-        .rpc("forever", || std::future::pending::<()>())
+        .rpc("forever", std::future::pending::<()>)
         .rpc("answer", || async { 42 })
         .start()
         .await?;

@@ -96,7 +96,9 @@ impl Setting for Duration {
     fn read<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let seconds = f64::deserialize(deserializer)?;
         Self::try_from_secs_f64(seconds).map_err(|error| {
-            D::Error::custom(format_args!("a duration is a number of seconds, not {seconds}: {error}"))
+            D::Error::custom(format_args!(
+                "a duration is a number of seconds, not {seconds}: {error}"
+            ))
         })
     }
 }

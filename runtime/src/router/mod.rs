@@ -152,9 +152,10 @@ impl Router {
         self
     }
 
-    /// What discovery tells, ordered by name.
+    /// What discovery tells, ordered by name. Discovery itself is not listed.
     pub fn methods(&self) -> Vec<MethodInfo> {
-        self.methods.values().map(|(info, _)| info.clone()).collect()
+        let infos = self.methods.values().map(|(info, _)| info);
+        infos.filter(|info| info.name != listall::NAME).cloned().collect()
     }
 
     /// Makes it ready for use.
@@ -162,8 +163,12 @@ impl Router {
         if let Some(problem) = self.problems.pop() {
             return Err(problem);
         }
-        let methods = self.methods.iter().map(|(name, (_, handler))| (name, handler.missing_state(&self.states)));
-        let messages = self.messages.iter().map(|(name, handler)| (name, handler.missing_state(&self.states)));
+        let methods = self
+            .methods
+            .iter()
+            .map(|(name, (_, handler))| (name, handler.missing_state(&self.states)));
+        let messages =
+            self.messages.iter().map(|(name, handler)| (name, handler.missing_state(&self.states)));
         for (name, missing) in methods.chain(messages) {
             if let Some(type_name) = missing {
                 return Err(RouterError::MissingState { handler: name.clone(), type_name });

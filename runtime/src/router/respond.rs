@@ -77,10 +77,9 @@ impl Drop for Responder {
 
 /// Answers a message by a message.
 pub(super) async fn answer_message(link: &Link, name: &str, data: &[u8]) {
-    let sent = in_turn(link, Lane::Messages, |connection, now| {
-        connection.send(now, name, &Raw(data))
-    })
-    .await;
+    let sent =
+        in_turn(link, Lane::Messages, |connection, now| connection.send(now, name, &Raw(data)))
+            .await;
     if let Err(error) = sent {
         tracing::debug!(target: "cndt", message = name, %error, "answer not sent");
     }

@@ -120,7 +120,8 @@ mod tests {
     #[test]
     fn fields_are_named_as_python_names_them_in_order() {
         let found = parameters::<Everything>();
-        let found: Vec<_> = found.iter().map(|(name, kind)| (name.as_str(), kind.as_str())).collect();
+        let found: Vec<_> =
+            found.iter().map(|(name, kind)| (name.as_str(), kind.as_str())).collect();
         let expected = [
             ("zulu", "int"),
             ("a", "int"),

@@ -13,9 +13,8 @@ const PAUSE_MIN: Duration = Duration::from_millis(10);
 /// The longest.
 const PAUSE_MAX: Duration = Duration::from_secs(1);
 
-pub(super) async fn run<R: Runtime>(server: ServerHandle, listener: R::Listener) {
+pub(super) async fn run<R: Runtime>(server: ServerHandle, listener: R::Listener, count: TaskCount) {
     let runtime = R::default();
-    let _count = TaskCount::new(&server);
     let mut pause = PAUSE_MIN;
     loop {
         let error = match race(server.stopping(), runtime.accept(&listener)).await {
@@ -43,6 +42,7 @@ pub(super) async fn run<R: Runtime>(server: ServerHandle, listener: R::Listener)
     }
     // The port is free before the server counts as stopped.
     drop(listener);
+    drop(count);
 }
 
 fn concerns_one_connection(error: &io::Error) -> bool {

@@ -105,7 +105,7 @@ impl ServerHandle {
 
     /// How many clients are logged in.
     pub fn connection_count(&self) -> usize {
-        self.shared.registry.read(|registry| registry.open().count())
+        self.shared.registry.read(|registry| registry.open_count)
     }
 
     /// The client with this id, if it is logged in.
@@ -162,12 +162,13 @@ impl ServerHandle {
         let entropy = Entropy(entropy::draw().map_err(ServeError::Entropy)?);
         let id = ConnectionId::from_random(entropy::draw().map_err(ServeError::Entropy)?);
         let config = descriptor.config(wall);
-        let connection = Connection::server(now, config, access.clone(), entropy).map_err(|error| {
-            ConfigError { field: error.field, expected: error.expected, value: "that".into() }
-        })?;
+        let connection =
+            Connection::server(now, config, access.clone(), entropy).map_err(|error| {
+                ConfigError { field: error.field, expected: error.expected, value: "that".into() }
+            })?;
         let owner = Owner::Server(self.clone());
         let link = Link::new(id, remote.into(), *machine, owner, connection);
-        registry.change(|registry| {
+        registry.update(|registry| {
             if registry.life != Life::Running {
                 return Err(ServeError::Stopped);
             }
@@ -195,7 +196,8 @@ impl ServerHandle {
     /// Stops gracefully: no new connections, calls under way are finished, what is queued is sent,
     /// then the shutdown hooks run. Returns when all that is done.
     ///
-    /// The stop goes on if the future is dropped. Connections that do not end in time are cut off.
+    /// The stop goes on if the future is dropped. Connections that do not end in time are cut off. A
+    /// hook must not await it: hooks are part of what it waits for.
     pub async fn stop(&self) {
         let is_first = self.shared.registry.change(|registry| {
             let is_first = registry.life == Life::Running;
@@ -273,9 +275,10 @@ impl ServerHandle {
     }
 
     pub(crate) fn opened(&self, link: &Arc<Link>) {
-        self.shared.registry.change(|registry| {
+        self.shared.registry.update(|registry| {
             if let Some(entry) = registry.links.get_mut(&link.id) {
                 entry.is_open = true;
+                registry.open_count += 1;
             }
         });
         let peer = Peer::new(Arc::clone(link));
@@ -296,12 +299,11 @@ impl ServerHandle {
             let locked = link.lock();
             (locked.connection.stats(), locked.closed.clone(), locked.io_error.clone())
         };
-        let removed = self.shared.registry.change(|registry| {
-            let removed = registry.links.remove(&link.id);
-            if removed.is_some() {
-                add(&mut registry.past, &stats);
-            }
-            removed
+        let removed = self.shared.registry.update(|registry| {
+            let removed = registry.links.remove(&link.id)?;
+            registry.open_count -= usize::from(removed.is_open);
+            add(&mut registry.past, &stats);
+            Some(removed)
         });
         let (Some(entry), Some(closed)) = (removed, closed) else { return };
         let (id, remote, reason, unsent) = (link.id, link.remote, &closed.reason, closed.unsent);
@@ -335,13 +337,20 @@ pub(super) struct TaskCount(ServerHandle);
 
 impl TaskCount {
     pub(super) fn new(server: &ServerHandle) -> Self {
-        server.shared.registry.change(|registry| registry.tasks += 1);
+        server.shared.registry.update(|registry| registry.tasks += 1);
         Self(server.clone())
     }
 }
 
 impl Drop for TaskCount {
     fn drop(&mut self) {
-        self.0.shared.registry.change(|registry| registry.tasks -= 1);
+        let registry = &self.0.shared.registry;
+        let tasks = registry.update(|registry| {
+            registry.tasks -= 1;
+            registry.tasks
+        });
+        if tasks == 0 {
+            registry.wake();
+        }
     }
 }

@@ -39,7 +39,7 @@ use crate::hooks::{HookOutcome, Hooks};
 use crate::peer::Peer;
 use crate::router::{Handler, IntoAnswer, IntoReply, Method, Router};
 use crate::rt::{Machine, Runtime};
-use handle::ServerHooks;
+use handle::{ServerHooks, TaskCount};
 
 /// A server that is being put together. Nothing happens before [`Server::start`].
 #[must_use = "a server does nothing before it is started"]
@@ -163,8 +163,8 @@ impl<R: Runtime> Server<R> {
         let mut addresses = Vec::new();
         for (host, port) in std::iter::once(first).chain(self.more_addresses) {
             let bound = bind::<R>(&host, port, self.descriptor.ipv6).await;
-            let (listener, address) =
-                bound.map_err(|error| ServeError::Bind { address: format!("{host}:{port}"), error })?;
+            let (listener, address) = bound
+                .map_err(|error| ServeError::Bind { address: format!("{host}:{port}"), error })?;
             listeners.push(listener);
             addresses.push(address);
         }
@@ -172,7 +172,8 @@ impl<R: Runtime> Server<R> {
         let server = ServerHandle::new(machine, self.descriptor, router, self.hooks, addresses);
         server.announce().await;
         for listener in listeners {
-            machine.spawn(accept::run::<R>(server.clone(), listener));
+            let count = TaskCount::new(&server);
+            machine.spawn(accept::run::<R>(server.clone(), listener, count));
         }
         Ok(server)
     }

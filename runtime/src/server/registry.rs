@@ -37,6 +37,8 @@ pub(super) enum Life {
 pub(super) struct Registry {
     pub(super) life: Life,
     pub(super) links: HashMap<ConnectionId, Entry>,
+    /// How many of `links` are logged in.
+    pub(super) open_count: usize,
     /// Tasks of connections and listeners that have not ended.
     pub(super) tasks: usize,
     pub(super) accepted: u64,
@@ -54,6 +56,7 @@ impl Registry {
         Self {
             life: Life::Running,
             links: HashMap::new(),
+            open_count: 0,
             tasks: 0,
             accepted: 0,
             past: Stats::default(),
@@ -61,7 +64,7 @@ impl Registry {
     }
 
     pub(super) fn half_open(&self) -> usize {
-        self.links.len() - self.open().count()
+        self.links.len() - self.open_count
     }
 
     pub(super) fn open(&self) -> impl Iterator<Item = &Arc<Link>> {

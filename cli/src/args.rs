@@ -1,0 +1,253 @@
+//! What can be said on the command line.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+
+use crate::address::Address;
+
+/// CNDT at a terminal: serve, call, send, listen, decode.
+///
+/// The password comes from the variable CNDT_PASSWORD, from --password-file, or is asked for on a
+/// terminal. Data goes to stdout, everything else to stderr.
+///
+/// Exit status: 0 success; 1 the peer answered with an error; 2 wrong usage; 3 could not connect or
+/// log in; 4 timed out.
+#[derive(Debug, Parser)]
+#[command(name = "cndt", version, arg_required_else_help = true)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Shows everything at work: a server and clients in this process, over real TCP
+    Demo,
+    /// Serves until SIGINT or SIGTERM
+    #[command(after_help = SERVE_EXAMPLES)]
+    Serve(ServeArgs),
+    /// Calls a method and prints its result as JSON
+    #[command(after_help = CALL_EXAMPLES)]
+    Call(CallArgs),
+    /// Sends a message
+    #[command(after_help = SEND_EXAMPLES)]
+    Send(SendArgs),
+    /// Prints each message as one JSON line {type, data, timestamp}
+    #[command(after_help = LISTEN_EXAMPLES)]
+    Listen(ListenArgs),
+    /// Lists the methods of a server
+    #[command(after_help = METHODS_EXAMPLES)]
+    Methods(MethodsArgs),
+    /// Measures the handshake and heartbeat round trips
+    #[command(after_help = PING_EXAMPLES)]
+    Ping(PingArgs),
+    /// Prints captured bytes as frames, one per line
+    #[command(after_help = DECODE_EXAMPLES)]
+    Decode(DecodeArgs),
+    /// Prints a completion script
+    Completions {
+        /// For which shell
+        shell: Shell,
+    },
+}
+
+const SERVE_EXAMPLES: &str = "\
+Examples:
+  CNDT_PASSWORD=secret cndt serve
+  cndt serve --bind 127.0.0.1:0 --bind '[::1]:0' --password-file secret.txt
+  cndt serve --heartbeat-interval 5s --heartbeat-timeout 15s --max-connections 500
+
+Once every listener is bound, one line each is printed: cndt://127.0.0.1:8080";
+const CALL_EXAMPLES: &str = "\
+Examples:
+  cndt call 127.0.0.1:8080 add a:=10 b:=20
+  cndt call cndt://localhost:8080 greet name=World --timeout 2s
+  cndt call localhost:8080 create_user --data @user.json
+  echo '{\"a\": 1, \"b\": 2}' | cndt call localhost:8080 add --data -
+
+Binary data is written {\"$binary\": \"<base64>\"}, in both directions.";
+const SEND_EXAMPLES: &str = "\
+Examples:
+  cndt send localhost:8080 greeting name=World
+  cndt send localhost:8080 greeting name=World --wait 2s";
+const LISTEN_EXAMPLES: &str = "\
+Examples:
+  cndt listen localhost:8080
+  cndt listen localhost:8080 chat user_join --count 10 | jq .data";
+const METHODS_EXAMPLES: &str = "\
+Examples:
+  cndt methods localhost:8080
+  cndt methods localhost:8080 --json | jq -r '.[].name'";
+const PING_EXAMPLES: &str = "\
+Example:
+  cndt ping localhost:8080 --count 5";
+const DECODE_EXAMPLES: &str = "\
+Examples:
+  cndt decode capture.bin
+  echo '434e4454 0105 0000 00000000 0000000000000000 0000019b18daa2b4 00000000' | cndt decode --hex
+
+Each line: offset, dialect, type, flags, length, correlation id, time, payload.";
+
+/// Whom to talk to, and how.
+#[derive(Debug, Args)]
+pub(crate) struct Target {
+    /// host:port, [::1]:port or cndt://host:port
+    pub(crate) address: Address,
+    /// The wire dialect
+    #[arg(long, value_enum, default_value_t = DialectName::Netconduit)]
+    pub(crate) dialect: DialectName,
+    /// Reads the password from the first line of a file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) password_file: Option<PathBuf>,
+    /// How long to wait: for the connection, and then for the answer
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = time)]
+    pub(crate) timeout: Duration,
+}
+
+/// A wire dialect that this version can log in with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum DialectName {
+    /// What the Python package speaks; its login can be recorded and replayed
+    Netconduit,
+}
+
+/// What goes along.
+#[derive(Debug, Args)]
+pub(crate) struct Body {
+    /// key=text or key:=json
+    #[arg(value_name = "ARG")]
+    pub(crate) fields: Vec<String>,
+    /// The whole value instead: JSON, @FILE, or - for stdin
+    #[arg(
+        long,
+        value_name = "JSON|@FILE|-",
+        conflicts_with = "fields",
+        allow_hyphen_values = true
+    )]
+    pub(crate) data: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CallArgs {
+    #[command(flatten)]
+    pub(crate) target: Target,
+    /// The method's name
+    pub(crate) method: String,
+    #[command(flatten)]
+    pub(crate) body: Body,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SendArgs {
+    #[command(flatten)]
+    pub(crate) target: Target,
+    /// The message's type
+    #[arg(value_name = "TYPE")]
+    pub(crate) kind: String,
+    #[command(flatten)]
+    pub(crate) body: Body,
+    /// Waits so long for the message TYPE_response and prints its data
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    pub(crate) wait: Option<Duration>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ListenArgs {
+    #[command(flatten)]
+    pub(crate) target: Target,
+    /// Only messages of these types
+    #[arg(value_name = "TYPE")]
+    pub(crate) kinds: Vec<String>,
+    /// Ends after so many messages
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) count: Option<u64>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct MethodsArgs {
+    #[command(flatten)]
+    pub(crate) target: Target,
+    /// Prints a JSON array instead of a table
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PingArgs {
+    #[command(flatten)]
+    pub(crate) target: Target,
+    /// How many pings
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) count: u32,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DecodeArgs {
+    /// A file; stdin without one, or with -
+    pub(crate) file: Option<PathBuf>,
+    /// The input is hex digits; white space, `0x`, `:` and `,` between them are passed over
+    #[arg(long)]
+    pub(crate) hex: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ServeArgs {
+    /// Where to listen; may be given several times; port 0 takes a free one
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080")]
+    pub(crate) bind: Vec<Address>,
+    /// The dialects whose logins are accepted, separated by commas
+    #[arg(long, value_enum, value_delimiter = ',', default_values_t = [DialectName::Netconduit])]
+    pub(crate) accept: Vec<DialectName>,
+    /// Reads the password from the first line of a file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) password_file: Option<PathBuf>,
+    /// Serves nothing but discovery, instead of the built-in methods and messages
+    #[arg(long)]
+    pub(crate) no_demo: bool,
+    /// The name that clients are told
+    #[arg(long, default_value = "cndt")]
+    pub(crate) name: String,
+    /// Clients that may be logged in at a time
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    pub(crate) max_connections: usize,
+    /// How long a login may take
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = time)]
+    pub(crate) auth_timeout: Duration,
+    /// A client that takes no byte for so long is cut off
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = time)]
+    pub(crate) connection_timeout: Duration,
+    /// How often clients are pinged
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = time)]
+    pub(crate) heartbeat_interval: Duration,
+    /// A client that is silent for so long is taken for dead
+    #[arg(long, value_name = "TIME", default_value = "90s", value_parser = time)]
+    pub(crate) heartbeat_timeout: Duration,
+    /// The largest payload, in bytes
+    #[arg(long, value_name = "BYTES", default_value_t = 10 * 1024 * 1024)]
+    pub(crate) max_message_size: usize,
+    /// The largest single read, in bytes
+    #[arg(long, value_name = "BYTES", default_value_t = 64 * 1024)]
+    pub(crate) buffer_size: usize,
+    /// Messages to one client that may wait to be sent
+    #[arg(long, value_name = "N", default_value_t = 1000)]
+    pub(crate) send_queue_size: usize,
+    /// Messages of one client that may wait to be handled
+    #[arg(long, value_name = "N", default_value_t = 1000)]
+    pub(crate) receive_queue_size: usize,
+    /// Sends large payloads compressed
+    #[arg(long)]
+    pub(crate) compress: bool,
+    /// Never asks clients to pause
+    #[arg(long)]
+    pub(crate) no_backpressure: bool,
+}
+
+/// `30s`, `250ms`, `2m`.
+fn time(text: &str) -> Result<Duration, String> {
+    let span = humantime::parse_duration(text)
+        .map_err(|error| format!("{error}; write it like 30s, 250ms or 2m"))?;
+    if span.is_zero() { Err("it must be longer than nothing".into()) } else { Ok(span) }
+}

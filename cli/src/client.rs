@@ -1,0 +1,205 @@
+//! The commands that talk to a server: call, send, listen, methods, ping.
+
+use std::io::{self, IsTerminal};
+use std::time::Duration;
+
+use cndt_tokio::{Client, ClientDescriptor, ClientHandle, Dialect, Message, MethodInfo};
+use serde_json::{Value, json};
+use tokio::time::{sleep, timeout};
+
+use crate::args::{CallArgs, DialectName, ListenArgs, MethodsArgs, PingArgs, SendArgs, Target};
+use crate::exit::Failure;
+use crate::json::{self, Style};
+use crate::{out, params, secret};
+
+/// The gap between pings: fast enough to watch, slow enough to be no flood.
+const PING_GAP: Duration = Duration::from_millis(100);
+
+async fn connect(target: &Target) -> Result<ClientHandle, Failure> {
+    let password = secret::password(target.password_file.as_deref())?;
+    let dialect = match target.dialect {
+        DialectName::Netconduit => Dialect::Netconduit,
+    };
+    let descriptor = ClientDescriptor::new(&*target.address.host, target.address.port, password)
+        .name("cndt")
+        .version(env!("CARGO_PKG_VERSION"))
+        .dialect(dialect)
+        .connect_timeout(target.timeout.min(Duration::from_secs(10)))
+        .rpc_timeout(target.timeout)
+        .send_timeout(target.timeout)
+        .reconnect_enabled(false);
+    Ok(Client::new(descriptor).connect().await?)
+}
+
+pub(crate) async fn call(arguments: CallArgs) -> Result<(), Failure> {
+    let params = params::payload(&arguments.body)?;
+    let client = connect(&arguments.target).await?;
+    let reply = client.call::<_, Value>(&arguments.method, &params).raw().await?;
+    let style = if io::stdout().is_terminal() { Style::Pretty } else { Style::Compact };
+    let result = json::from_msgpack(&reply.data, style)
+        .map_err(|error| Failure::Connection(format!("the result cannot be read: {error}")))?;
+    out::line(&result)?;
+    client.disconnect().await;
+    Ok(())
+}
+
+pub(crate) async fn send(arguments: SendArgs) -> Result<(), Failure> {
+    let data = params::payload(&arguments.body)?;
+    let client = connect(&arguments.target).await?;
+    let mut messages = client.messages();
+    client.send(&arguments.kind, &data).await?;
+    if let Some(patience) = arguments.wait {
+        let wanted = format!("{}_response", arguments.kind);
+        let answer = async {
+            loop {
+                match messages.next().await {
+                    Some(message) if message.name.as_str() == wanted => break Some(message),
+                    Some(_) => {}
+                    None => break None,
+                }
+            }
+        };
+        let message = timeout(patience, answer)
+            .await
+            .map_err(|_| {
+                Failure::TimedOut(format!("no message `{wanted}` came within {patience:?}"))
+            })?
+            .ok_or_else(lost)?;
+        out::line(&data_as_json(&message)?)?;
+    }
+    client.disconnect().await;
+    Ok(())
+}
+
+pub(crate) async fn listen(arguments: ListenArgs) -> Result<(), Failure> {
+    let client = connect(&arguments.target).await?;
+    let mut messages = client.messages();
+    let mut left = arguments.count;
+    while left != Some(0) {
+        let Some(message) = messages.next().await else {
+            let reason = client.closed().await;
+            return Err(Failure::Connection(format!("the connection ended: {reason}")));
+        };
+        let name = message.name.as_str();
+        if !arguments.kinds.is_empty() && !arguments.kinds.iter().any(|kind| kind == name) {
+            continue;
+        }
+        let (kind, data) = (json::quoted(name), data_as_json(&message)?);
+        let timestamp = message.timestamp;
+        out::line(&format!(r#"{{"type":{kind},"data":{data},"timestamp":{timestamp}}}"#))?;
+        left = left.map(|left| left - 1);
+    }
+    client.disconnect().await;
+    Ok(())
+}
+
+pub(crate) async fn methods(arguments: MethodsArgs) -> Result<(), Failure> {
+    let client = connect(&arguments.target).await?;
+    let methods = client.discover().await?;
+    if arguments.json {
+        let list: Vec<Value> = methods.iter().map(as_json).collect();
+        out::line(&Value::from(list).to_string())?;
+    } else {
+        table(&methods)?;
+    }
+    client.disconnect().await;
+    Ok(())
+}
+
+fn as_json(method: &MethodInfo) -> Value {
+    let parameters: serde_json::Map<String, Value> = method
+        .parameters
+        .iter()
+        .map(|(name, kind)| (name.clone(), Value::from(kind.as_str())))
+        .collect();
+    json!({
+        "name": method.name,
+        "description": method.description,
+        "parameters": parameters,
+        "return_type": method.return_type,
+        "requires_auth": method.requires_auth,
+    })
+}
+
+fn table(methods: &[MethodInfo]) -> Result<(), Failure> {
+    let signature = |method: &MethodInfo| {
+        let parameters: Vec<String> =
+            method.parameters.iter().map(|(name, kind)| format!("{name}: {kind}")).collect();
+        parameters.join(", ")
+    };
+    let rows: Vec<[String; 4]> = methods
+        .iter()
+        .map(|method| {
+            let description = method.description.lines().next().unwrap_or_default();
+            [&method.name, &signature(method), &method.return_type, description]
+                .map(|cell: &str| crate::exit::printable(cell))
+        })
+        .collect();
+    let heads = ["NAME", "PARAMETERS", "RETURNS", "DESCRIPTION"];
+    let mut widths = heads.map(str::len);
+    for row in &rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = (*width).max(cell.chars().count());
+        }
+    }
+    let [name, parameters, returns, _] = widths;
+    let print = |[a, b, c, d]: [&str; 4]| {
+        let line = format!("{a:name$}  {b:parameters$}  {c:returns$}  {d}");
+        out::line(line.trim_end())
+    };
+    print(heads)?;
+    for row in &rows {
+        print(std::array::from_fn(|column| row[column].as_str()))?;
+    }
+    Ok(())
+}
+
+pub(crate) async fn ping(arguments: PingArgs) -> Result<(), Failure> {
+    let client = connect(&arguments.target).await?;
+    let patience = arguments.target.timeout;
+    if let Some(handshake) = client.handshake_time() {
+        out::line(&format!("handshake {}", millis(handshake)))?;
+    }
+    let mut trips = Vec::new();
+    for number in 1..=arguments.count {
+        if number > 1 {
+            sleep(PING_GAP).await;
+        }
+        let trip = timeout(patience, client.ping())
+            .await
+            .map_err(|_| {
+                Failure::TimedOut(format!("ping {number} had no pong within {patience:?}"))
+            })?
+            .map_err(|_| lost())?;
+        out::line(&format!("pong {number} {}", millis(trip)))?;
+        trips.push(trip);
+    }
+    trips.sort_unstable();
+    if let (Some(least), Some(middle), Some(most)) =
+        (trips.first(), trips.get(trips.len() / 2), trips.last())
+    {
+        out::line(&format!(
+            "min {} median {} max {}",
+            millis(*least),
+            millis(*middle),
+            millis(*most)
+        ))?;
+    }
+    client.disconnect().await;
+    Ok(())
+}
+
+fn millis(span: Duration) -> String {
+    format!("{:.3} ms", span.as_secs_f64() * 1000.0)
+}
+
+fn data_as_json(message: &Message) -> Result<String, Failure> {
+    json::from_msgpack(&message.data, Style::Compact).map_err(|error| {
+        let name = crate::exit::printable(message.name.as_str());
+        Failure::Connection(format!("the data of message `{name}` cannot be read: {error}"))
+    })
+}
+
+fn lost() -> Failure {
+    Failure::Connection("the connection ended before the answer came".into())
+}

@@ -1,0 +1,64 @@
+//! `cndt`: serve, call, send, listen and decode CNDT at a terminal.
+#![forbid(unsafe_code)]
+
+mod address;
+mod args;
+mod builtin;
+mod client;
+mod decode;
+mod demo;
+mod exit;
+mod json;
+mod out;
+mod params;
+mod secret;
+mod serve;
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser};
+
+use args::{Cli, Command};
+use exit::Failure;
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version are answers, everything else is wrong usage. clap knows which goes
+            // where; nobody is left to tell if that fails.
+            let _ = error.print();
+            return ExitCode::from(if error.use_stderr() { 2 } else { 0 });
+        }
+    };
+    match run(cli.command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}
+
+fn run(command: Command) -> Result<(), Failure> {
+    match command {
+        Command::Decode(arguments) => decode::run(&arguments),
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "cndt", &mut script);
+            out::bytes(&script)
+        }
+        Command::Demo => block_on(demo::run()),
+        Command::Serve(arguments) => block_on(serve::run(arguments)),
+        Command::Call(arguments) => block_on(client::call(arguments)),
+        Command::Send(arguments) => block_on(client::send(arguments)),
+        Command::Listen(arguments) => block_on(client::listen(arguments)),
+        Command::Methods(arguments) => block_on(client::methods(arguments)),
+        Command::Ping(arguments) => block_on(client::ping(arguments)),
+    }
+}
+
+fn block_on(work: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::Failed(format!("cannot start threads: {error}")))?
+        .block_on(work)
+}

@@ -1,0 +1,62 @@
+//! `cndt serve`.
+
+use cndt_tokio::{ServeError, Server, ServerDescriptor};
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::args::{DialectName, ServeArgs};
+use crate::exit::Failure;
+use crate::{builtin, out, secret};
+
+pub(crate) async fn run(arguments: ServeArgs) -> Result<(), Failure> {
+    // Before anything is served, so that no signal falls between.
+    let cannot = |error| Failure::Failed(format!("cannot listen for signals: {error}"));
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(cannot)?;
+    let mut terminate = signal(SignalKind::terminate()).map_err(cannot)?;
+
+    let [first, others @ ..] = arguments.bind.as_slice() else {
+        return Err(Failure::Usage("--bind wants an address".into()));
+    };
+    let password = secret::password(arguments.password_file.as_deref())?;
+    let descriptor = ServerDescriptor::new(password)
+        .name(&*arguments.name)
+        .version(env!("CARGO_PKG_VERSION"))
+        .host(&*first.host)
+        .port(first.port)
+        .accept_netconduit(arguments.accept.contains(&DialectName::Netconduit))
+        .max_connections(arguments.max_connections)
+        .auth_timeout(arguments.auth_timeout)
+        .connection_timeout(arguments.connection_timeout)
+        .heartbeat_interval(arguments.heartbeat_interval)
+        .heartbeat_timeout(arguments.heartbeat_timeout)
+        .max_message_size(arguments.max_message_size)
+        .buffer_size(arguments.buffer_size)
+        .send_queue_size(arguments.send_queue_size)
+        .receive_queue_size(arguments.receive_queue_size)
+        .enable_compression(arguments.compress)
+        .enable_backpressure(!arguments.no_backpressure);
+    let mut server = Server::new(descriptor);
+    for address in others {
+        server = server.also_bind(&*address.host, address.port);
+    }
+    if !arguments.no_demo {
+        server = builtin::install(server);
+    }
+    let server = server.start().await.map_err(failure)?;
+    for address in server.local_addresses() {
+        out::line(&format!("cndt://{address}"))?;
+    }
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+        () = server.stopped() => {}
+    }
+    server.stop().await;
+    Ok(())
+}
+
+fn failure(error: ServeError) -> Failure {
+    match error {
+        ServeError::Config(wrong) => Failure::Usage(wrong.to_string()),
+        other => Failure::Connection(other.to_string()),
+    }
+}

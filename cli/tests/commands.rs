@@ -1,0 +1,289 @@
+//! Every command against `cndt serve`: results, exit statuses, stdout and stderr apart.
+
+mod support;
+
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpListener;
+use std::process::Stdio;
+
+use serde_json::{Value, json};
+use support::{PASSWORD, Serve, command, run, run_with_input};
+
+fn call(serve: &Serve, arguments: &[&str]) -> support::Ran {
+    run(&[&["call", &serve.address], arguments].concat())
+}
+
+#[test]
+fn the_demonstration_succeeds() {
+    let ran = run(&["demo"]);
+    assert_eq!((ran.status, ran.stderr.as_str()), (0, ""), "{ran:?}");
+    for shown in ["handshake", "greeting", "rpc add", "discovery", "broadcast", "heartbeat"] {
+        assert!(ran.stdout.contains(&format!("✓ {shown}")), "{shown} in {}", ran.stdout);
+    }
+}
+
+#[test]
+fn a_call_prints_its_result_as_json() {
+    let serve = Serve::start(&[]);
+    assert_eq!(call(&serve, &["add", "a:=10", "b:=20"]).json(), json!(30));
+    assert_eq!(call(&serve, &["multiply", "x:=3.5", "y:=2"]).stdout, "7.0\n");
+    assert_eq!(call(&serve, &["greet", "name=World"]).json(), json!("Hello, World!"));
+    let calculate = ["calculate", "a:=7", "b:=2", "operation=divide"];
+    assert_eq!(call(&serve, &calculate).json(), json!({"result": 3.5}));
+    assert_eq!(call(&serve, &["sleep", "ms:=5"]).json(), json!(5));
+    let stats = call(&serve, &["get_stats"]).json();
+    for key in ["clients", "messages_sent", "messages_received", "bytes_sent", "bytes_received"] {
+        assert!(stats[key].is_u64(), "{key} in {stats}");
+    }
+    assert!(stats["uptime"].is_number());
+}
+
+#[test]
+fn params_come_from_anywhere() {
+    let serve = Serve::start(&[]);
+    let value = json!({"n": u64::MAX, "low": i64::MIN, "f": 1.5, "text": "ž", "list": [null, true],
+        "bytes": {"$binary": "AAEC"}});
+    let text = value.to_string();
+    assert_eq!(call(&serve, &["echo", "--data", &text]).json(), value);
+    let stdin = run_with_input(&["call", &serve.address, "echo", "--data", "-"], text.as_bytes());
+    assert_eq!(stdin.json(), value);
+    let path = std::env::temp_dir().join(format!("cndt-test-{}.json", std::process::id()));
+    std::fs::write(&path, &text).expect("a file");
+    let at = format!("@{}", path.display());
+    assert_eq!(call(&serve, &["echo", "--data", &at]).json(), value);
+    std::fs::remove_file(&path).expect("it is there");
+    assert_eq!(call(&serve, &["echo"]).json(), json!({}));
+}
+
+#[test]
+fn an_error_of_the_peer_is_one_json_object_on_stderr_and_status_1() {
+    let serve = Serve::start(&[]);
+    let error = |arguments: &[&str]| -> Value {
+        let ran = call(&serve, arguments);
+        assert_eq!((ran.status, ran.stdout.as_str()), (1, ""), "{ran:?}");
+        serde_json::from_str(&ran.stderr).expect("one JSON object")
+    };
+    let unknown = error(&["nope"]);
+    assert_eq!(unknown, json!({"code": 4000, "message": "RPC method not found: nope"}));
+    assert_eq!(error(&["add", "a:=1"])["code"], 2000);
+    assert_eq!(error(&["add", "a=x", "b:=1"])["code"], 2000);
+    assert_eq!(
+        error(&["fail", "code:=4711", "message=mine"]),
+        json!({"code": 4711, "message": "mine"})
+    );
+    let wrong = error(&["calculate", "a:=1", "b:=1", "operation=power"]);
+    assert_eq!((&wrong["code"], &wrong["details"]["field"]), (&json!(2000), &json!("operation")));
+    let zero = error(&["calculate", "a:=1", "b:=0", "operation=divide"]);
+    assert_eq!(zero, json!({"code": 400, "message": "Division by zero"}));
+}
+
+#[test]
+fn wrong_usage_is_status_2_and_names_the_value() {
+    for (arguments, words) in [
+        (&["call", "localhost", "add"][..], "port is missing"),
+        (&["call", "unix:/x", "add"], "TCP only"),
+        (&["call", "127.0.0.1:1", "add", "oops"], "oops"),
+        (&["call", "127.0.0.1:1", "add", "a:=x"], "a:=x"),
+        (&["call", "127.0.0.1:1", "add", "--data", "{"], "--data"),
+        (&["call", "127.0.0.1:1", "add", "a=1", "--data", "{}"], "--data"),
+        (&["call", "127.0.0.1:1", "add", "--timeout", "soon"], "soon"),
+        (&["call", "127.0.0.1:1", "add", "--dialect", "cndt"], "cndt"),
+        (
+            &["serve", "--heartbeat-interval", "9s", "--heartbeat-timeout", "3s"],
+            "heartbeat_timeout",
+        ),
+        (&["serve", "--max-connections", "0"], "max_connections"),
+        (&["no-such-command"], "no-such-command"),
+    ] {
+        let ran = run(arguments);
+        assert_eq!((ran.status, ran.stdout.as_str()), (2, ""), "{arguments:?}: {ran:?}");
+        assert!(ran.stderr.contains(words), "{arguments:?}: {}", ran.stderr);
+    }
+}
+
+#[test]
+fn a_password_is_wanted_and_comes_from_a_file_too() {
+    let serve = Serve::start(&[]);
+    let arguments = ["call", &serve.address, "greet", "name=x"];
+    let none: support::Ran =
+        command(&arguments).env_remove("CNDT_PASSWORD").output().expect("it runs").into();
+    assert_eq!(none.status, 2);
+    for way in ["CNDT_PASSWORD", "--password-file", "terminal"] {
+        assert!(none.stderr.contains(way), "{}", none.stderr);
+    }
+    let path = std::env::temp_dir().join(format!("cndt-test-{}.password", std::process::id()));
+    std::fs::write(&path, format!("{PASSWORD}\n")).expect("a file");
+    let with_file = [&arguments[..], &["--password-file", path.to_str().expect("text")]].concat();
+    let ran: support::Ran =
+        command(&with_file).env_remove("CNDT_PASSWORD").output().expect("it runs").into();
+    std::fs::remove_file(&path).expect("it is there");
+    assert_eq!(ran.json(), json!("Hello, x!"));
+}
+
+#[test]
+fn no_connection_is_status_3_and_says_what_to_do() {
+    let refused = {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        listener.local_addr().expect("an address").to_string()
+    };
+    let ran = run(&["call", &refused, "add"]);
+    assert_eq!((ran.status, ran.stdout.as_str()), (3, ""), "{ran:?}");
+    assert!(ran.stderr.contains("refused") && ran.stderr.contains("cndt serve"), "{}", ran.stderr);
+
+    let serve = Serve::start(&[]);
+    let arguments = ["call", &serve.address, "greet", "name=x"];
+    let wrong: support::Ran =
+        command(&arguments).env("CNDT_PASSWORD", "guess").output().expect("it runs").into();
+    assert_eq!(wrong.status, 3);
+    assert!(wrong.stderr.contains("CNDT_PASSWORD"), "{}", wrong.stderr);
+}
+
+#[test]
+fn a_peer_that_is_no_cndt_server_is_named_as_such() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = listener.local_addr().expect("an address").to_string();
+    std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().expect("a client");
+        stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").expect("it is there");
+        // Held open, so that it is not the end that is noticed.
+        std::thread::park();
+    });
+    let ran = run(&["ping", &address]);
+    assert_eq!(ran.status, 3, "{ran:?}");
+    assert!(ran.stderr.contains("no CNDT peer"), "{}", ran.stderr);
+}
+
+#[test]
+fn a_peer_that_says_nothing_is_given_up() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = listener.local_addr().expect("an address").to_string();
+    let ran = run(&["ping", &address, "--timeout", "1s"]);
+    assert_eq!(ran.status, 3, "{ran:?}");
+    assert!(ran.stderr.contains("1s"), "{}", ran.stderr);
+}
+
+#[test]
+fn a_call_that_takes_too_long_is_status_4() {
+    let serve = Serve::start(&[]);
+    let ran = call(&serve, &["sleep", "ms:=60000", "--timeout", "1s"]);
+    assert_eq!((ran.status, ran.stdout.as_str()), (4, ""), "{ran:?}");
+    assert!(ran.stderr.contains("--timeout"), "{}", ran.stderr);
+    let ran = run(&["send", &serve.address, "no_such_type", "--wait", "200ms"]);
+    assert_eq!(ran.status, 4, "{ran:?}");
+}
+
+#[test]
+fn a_message_prints_its_answer() {
+    let serve = Serve::start(&[]);
+    let greeting = run(&["send", &serve.address, "greeting", "name=World", "--wait", "5s"]);
+    assert_eq!(greeting.json(), json!({"reply": "Hello, World!"}));
+    assert_eq!(run(&["send", &serve.address, "greeting", "name=x"]).stdout, "");
+    let pong = run(&["send", &serve.address, "ping", "--wait", "5s"]).json();
+    assert_eq!(pong["pong"], true);
+    assert!(pong["time"].as_f64() > Some(1.7e9), "{pong}");
+    let identity = run(&["send", &serve.address, "identify", "--wait", "5s"]).json();
+    assert_eq!(identity["authenticated"], true);
+    assert!(identity["your_id"].is_string());
+    assert!(identity["your_address"].as_str().is_some_and(|a| a.starts_with("127.0.0.1:")));
+}
+
+#[test]
+fn listening_prints_what_others_say() {
+    let serve = Serve::start(&[]);
+    let mut listener = command(&["listen", &serve.address, "chat", "--count", "1"])
+        .spawn()
+        .expect("the command runs");
+    // It is there once the server counts it.
+    while call(&serve, &["get_stats"]).json()["clients"] != 2 {}
+    let sent = run(&["send", &serve.address, "chat", "message=hello", "--wait", "5s"]);
+    assert_eq!(sent.json(), json!({"sent": true}));
+    let mut line = String::new();
+    BufReader::new(listener.stdout.take().expect("a pipe")).read_line(&mut line).expect("a line");
+    let heard: Value = serde_json::from_str(&line).expect("one JSON line");
+    assert_eq!((&heard["type"], &heard["data"]["message"]), (&json!("chat"), &json!("hello")));
+    assert!(heard["timestamp"].is_u64());
+    assert!(listener.wait().expect("it ends").success());
+}
+
+#[test]
+fn a_server_that_ends_ends_its_listeners() {
+    let serve = Serve::start(&[]);
+    let listener = command(&["listen", &serve.address]).spawn().expect("the command runs");
+    while call(&serve, &["get_stats"]).json()["clients"] != 2 {}
+    serve.signal("TERM");
+    assert_eq!(serve.wait(), 0);
+    let ran: support::Ran = listener.wait_with_output().expect("it ends").into();
+    assert_eq!(ran.status, 3, "{ran:?}");
+    assert!(ran.stderr.contains("closed by the peer"), "{}", ran.stderr);
+}
+
+#[test]
+fn a_signal_lets_calls_under_way_finish() {
+    let serve = Serve::start(&[]);
+    let caller =
+        command(&["call", &serve.address, "sleep", "ms:=1500"]).spawn().expect("the command runs");
+    while call(&serve, &["get_stats"]).json()["clients"] != 2 {}
+    serve.signal("INT");
+    assert_eq!(serve.wait(), 0);
+    let ran: support::Ran = caller.wait_with_output().expect("it ends").into();
+    assert_eq!(ran.json(), json!(1500));
+}
+
+#[test]
+fn methods_are_listed_for_people_and_programs() {
+    let serve = Serve::start(&[]);
+    let list = run(&["methods", &serve.address, "--json"]).json();
+    let add = list.as_array().expect("a list").iter().find(|method| method["name"] == "add");
+    let add = add.expect("add is listed");
+    assert_eq!(add["parameters"], json!({"a": "int", "b": "int"}));
+    assert_eq!(add["return_type"], "int");
+    let table = run(&["methods", &serve.address]).stdout;
+    assert!(table.lines().next().is_some_and(|head| head.starts_with("NAME")), "{table}");
+    assert!(table.contains("a: int, b: int"), "{table}");
+
+    let bare = Serve::start(&["--no-demo"]);
+    assert_eq!(run(&["methods", &bare.address, "--json"]).json(), json!([]));
+}
+
+#[test]
+fn ping_tells_the_handshake_and_every_round_trip() {
+    let serve = Serve::start(&[]);
+    let ran = run(&["ping", &serve.address, "--count", "3"]);
+    assert_eq!((ran.status, ran.stderr.as_str()), (0, ""), "{ran:?}");
+    let lines: Vec<&str> = ran.stdout.lines().collect();
+    assert_eq!(lines.len(), 5, "{ran:?}");
+    assert!(lines[0].starts_with("handshake ") && lines[3].starts_with("pong 3 "));
+    assert!(lines[4].contains("min ") && lines[4].contains("median ") && lines[4].contains("max "));
+}
+
+#[test]
+fn several_listeners_serve_one_set_of_clients() {
+    let mut serve = Serve::start(&["--bind", "[::1]:0"]);
+    let second = serve.next_address();
+    assert!(second.starts_with("[::1]:"), "{second}");
+    assert_eq!(run(&["call", &second, "greet", "name=six"]).json(), json!("Hello, six!"));
+    assert_eq!(call(&serve, &["greet", "name=four"]).json(), json!("Hello, four!"));
+}
+
+#[test]
+fn a_closed_pipe_is_no_failure() {
+    let mut child = command(&["completions", "bash"]).stdout(Stdio::piped()).spawn().expect("runs");
+    drop(child.stdout.take());
+    assert!(child.wait().expect("it ends").success());
+    for shell in ["bash", "zsh", "fish"] {
+        let script = run(&["completions", shell]);
+        assert!(script.status == 0 && script.stdout.contains("cndt"), "{shell}");
+    }
+}
+
+#[test]
+fn help_shows_examples_and_offers_only_what_is_there() {
+    for name in ["serve", "call", "send", "listen", "methods", "ping", "decode"] {
+        let help = run(&[name, "--help"]);
+        assert_eq!(help.status, 0);
+        assert!(help.stdout.contains("Example"), "{name}: {}", help.stdout);
+        for absent in ["--tls", "--jsonrpc", "--webhook", "--rate-limit"] {
+            assert!(!help.stdout.contains(absent), "{name} offers {absent}");
+        }
+    }
+}
