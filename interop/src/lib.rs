@@ -35,3 +35,8 @@ macro_rules! for_each_version {
         }
     };
 }
+
+/// The README's program, compiled and run.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+pub struct Readme;
