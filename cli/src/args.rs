@@ -94,7 +94,7 @@ Each line: offset, dialect, type, flags, length, correlation id, time, payload."
 /// Whom to talk to, and how.
 #[derive(Debug, Args)]
 pub(crate) struct Target {
-    /// host:port, [::1]:port or cndt://host:port
+    /// host:port, `[::1]:port` or cndt://host:port
     pub(crate) address: Address,
     /// The wire dialect
     #[arg(long, value_enum, default_value_t = DialectName::Netconduit)]
