@@ -17,7 +17,7 @@ use cndt_core::time::Instant;
 use futures_io::{AsyncRead, AsyncWrite};
 
 use crate::line::Wakes;
-use crate::link::{Link, Pong, Slot, State};
+use crate::link::{Link, Pong, State};
 use crate::owner::Owner;
 use crate::rt::Task;
 use crate::server::Permit;
@@ -279,11 +279,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
                 Some(Event::Request(_)) if state.closed.is_some() => {}
                 Some(Event::Request(request)) => self.inbox.push(Delivery::Request(request)),
                 Some(Event::Finished { call, outcome }) => {
-                    if let Some(slot) = state.calls.get_mut(&call)
-                        && let Slot::Waiting(waker) = std::mem::replace(slot, Slot::Done(outcome))
-                    {
-                        self.wakes.push(waker);
-                    }
+                    state.finish_call(call, outcome, &mut self.wakes);
                 }
                 Some(Event::Pong { round_trip }) => {
                     state.pong = Pong { count: state.pong.count + 1, round_trip };
@@ -388,6 +384,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Future for Driver<S> {
                     if !this.poll_sleep(cx, at) {
                         return Poll::Pending;
                     }
+                    this.shrink();
                 }
             }
         }
@@ -397,6 +394,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Future for Driver<S> {
 }
 
 impl<S> Driver<S> {
+    /// Timers go off rarely, on idle connections too: a good moment to give memory back that only a
+    /// busy one needs.
+    fn shrink(&mut self) {
+        self.inbox.shrink_to_fit();
+        self.wakes.shrink();
+        self.link.lock().shrink();
+    }
+
     /// A handle woke the driver: others are likely to follow at once, so they get their turn first,
     /// and everything goes out in one write.
     fn yields(&mut self, cx: &mut Context<'_>) -> bool {
@@ -424,12 +429,7 @@ impl<S> Drop for Driver<S> {
             while let Some(event) = locked.connection.poll_outcome() {
                 match event {
                     Event::Finished { call, outcome } => {
-                        if let Some(slot) = locked.calls.get_mut(&call)
-                            && let Slot::Waiting(waker) =
-                                std::mem::replace(slot, Slot::Done(outcome))
-                        {
-                            self.wakes.push(waker);
-                        }
+                        locked.finish_call(call, outcome, &mut self.wakes);
                     }
                     Event::Closed(closed) => locked.end(closed, &mut self.wakes),
                     Event::Opened(_)

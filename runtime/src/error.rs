@@ -1,4 +1,15 @@
 //! What can go wrong, by what the caller can do about it.
+//!
+//! ```
+//! use cndt_tokio::{Client, ClientDescriptor, ConnectErrorKind, Dialect};
+//!
+//! # #[tokio::main(flavor = "current_thread")] async fn main() {
+//! let descriptor = ClientDescriptor::new("127.0.0.1", 1, "secret").dialect(Dialect::Netconduit);
+//! let error = Client::new(descriptor).connect().await.expect_err("nobody listens there");
+//! assert!(matches!(error.kind, ConnectErrorKind::Io { .. }));
+//! assert!(error.to_string().contains("is a server listening there?"));
+//! # }
+//! ```
 
 use std::fmt;
 use std::io;

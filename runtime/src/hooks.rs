@@ -2,6 +2,19 @@
 //!
 //! Several may be registered for one occasion; they run one after the other, in order. A hook that
 //! fails or panics is logged and does not stop the next.
+//!
+//! ```
+//! use cndt_tokio::{Peer, Server, ServerDescriptor, ServerHandle};
+//!
+//! async fn check_database(_: ServerHandle) -> Result<(), std::io::Error> {
+//!     Ok(())
+//! }
+//!
+//! let server = Server::new(ServerDescriptor::new("secret"))
+//!     .on_startup(check_database)
+//!     .on_client_connect(|peer: Peer| async move { println!("{} is here", peer.name()) });
+//! # drop(server);
+//! ```
 
 use std::fmt;
 use std::future::Future;

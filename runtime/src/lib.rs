@@ -37,6 +37,7 @@
 #![forbid(unsafe_code)]
 
 mod call;
+mod call_hasher;
 pub mod client;
 #[cfg(feature = "conformance")]
 pub mod conformance;

@@ -118,6 +118,10 @@ impl Wakes {
         self.first.is_none()
     }
 
+    pub(crate) fn shrink(&mut self) {
+        self.more.shrink_to_fit();
+    }
+
     /// Fires all, and keeps the memory for the next round.
     pub(crate) fn fire(&mut self) {
         if let Some(first) = self.first.take() {
@@ -130,5 +134,63 @@ impl Wakes {
 impl Drop for Wakes {
     fn drop(&mut self) {
         self.fire();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::task::Wake;
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Count(AtomicUsize);
+
+    impl Wake for Count {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn counted() -> (Arc<Count>, Waker) {
+        let count = Arc::new(Count::default());
+        (Arc::clone(&count), Waker::from(count))
+    }
+
+    #[test]
+    fn the_first_goes_first_and_makes_way_by_leaving() {
+        let (mut line, mut wakes) = (Line::new(), Wakes::default());
+        let ((first, waker), (second, other)) = (counted(), counted());
+        let (mut one, mut two) = (None, None);
+        line.wait(&mut one, &waker, Instant::FAR_FUTURE);
+        line.wait(&mut two, &other, Instant::FAR_FUTURE);
+        line.wait(&mut one, &waker, Instant::FAR_FUTURE);
+        assert_eq!(line.len(), 2, "waiting again keeps the place");
+        assert!(line.may_go(one) && !line.may_go(two) && !line.may_go(None));
+        line.leave(&mut one);
+        line.wake_first(&mut wakes);
+        wakes.fire();
+        assert_eq!((first.0.load(Ordering::Relaxed), second.0.load(Ordering::Relaxed)), (0, 1));
+        assert!(line.may_go(two));
+        line.leave(&mut two);
+        assert!(line.may_go(None));
+    }
+
+    #[test]
+    fn only_those_whose_time_is_over_are_woken() {
+        let (mut line, mut wakes) = (Line::new(), Wakes::default());
+        let ((first, waker), (second, other)) = (counted(), counted());
+        let at = Instant::from_micros;
+        line.wait(&mut None, &waker, at(10));
+        line.wait(&mut None, &other, at(20));
+        assert_eq!(line.soonest(), at(10));
+        line.expire(at(9), &mut wakes);
+        assert!(wakes.is_empty());
+        line.expire(at(10), &mut wakes);
+        wakes.fire();
+        assert_eq!((first.0.load(Ordering::Relaxed), second.0.load(Ordering::Relaxed)), (1, 0));
+        assert_eq!(line.soonest(), at(20));
     }
 }

@@ -5,7 +5,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::future::Future;
-use std::hash::{BuildHasherDefault, Hasher};
+use std::hash::BuildHasherDefault;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -18,6 +18,7 @@ use cndt_core::connection::{
 };
 use cndt_core::time::Instant;
 
+use crate::call_hasher::CallHasher;
 use crate::line::{Line, Ticket, Wakes};
 use crate::owner::Owner;
 use crate::peer::ConnectionId;
@@ -287,6 +288,15 @@ impl State {
         self.lanes.iter().map(Line::soonest).min().unwrap_or(Instant::FAR_FUTURE)
     }
 
+    /// A call has its outcome: whoever made it looks again.
+    pub(crate) fn finish_call(&mut self, call: CallId, outcome: Outcome, wakes: &mut Wakes) {
+        if let Some(slot) = self.calls.get_mut(&call)
+            && let Slot::Waiting(waker) = std::mem::replace(slot, Slot::Done(outcome))
+        {
+            wakes.push(waker);
+        }
+    }
+
     /// Tells senders which of their messages were handed over.
     pub(crate) fn settle_sends(&mut self, wakes: &mut Wakes) {
         self.sent_through = self.connection.sent_through();
@@ -310,6 +320,12 @@ impl State {
         }
         self.pongs.wake_all(wakes);
         self.watchers.wake_all(wakes);
+    }
+
+    /// Gives memory back that an idle connection does not need.
+    pub(crate) fn shrink(&mut self) {
+        self.calls.shrink_to_fit();
+        self.sends.shrink_to_fit();
     }
 
     /// The driver begins to work: it need not be woken.
@@ -408,26 +424,5 @@ impl<F> Drop for Watch<F> {
         if self.ticket.is_some() {
             self.link.lock().watchers.leave(&mut self.ticket);
         }
-    }
-}
-
-/// Call ids count up and are our own, so they need no defence against chosen collisions.
-#[derive(Default)]
-pub(crate) struct CallHasher(u64);
-
-impl Hasher for CallHasher {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.write_u64(u64::from(*byte));
-        }
-    }
-
-    fn write_u64(&mut self, id: u64) {
-        // Fibonacci hashing spreads neighbours over the high bits, which pick the slot's tag.
-        self.0 = (self.0 ^ id).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     }
 }

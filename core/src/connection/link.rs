@@ -94,7 +94,7 @@ impl Link {
     /// Tells the driver that the connection is over. The last event.
     pub(super) fn finish(&mut self, reason: CloseReason) {
         let unsent = self.last_send.saturating_sub(self.out.sent_through().number());
-        self.out = SendBuffer::default();
+        self.out.clear();
         self.decoder.shrink();
         self.events.push(Event::Closed(Closed { reason, unsent }));
     }

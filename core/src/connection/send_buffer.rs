@@ -195,6 +195,11 @@ impl SendBuffer {
         }
     }
 
+    /// Forgets everything but which messages were handed over.
+    pub(super) fn clear(&mut self) {
+        *self = Self { sent_through: self.sent_through, ..Self::default() };
+    }
+
     /// Takes back every frame of a class that `wanted` names and of which no byte has been written.
     /// The order of both parts stays.
     pub(super) fn take_back(&mut self, wanted: impl Fn(Class) -> bool) -> VecDeque<Held> {

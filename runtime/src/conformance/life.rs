@@ -216,6 +216,39 @@ pub async fn runs_hooks_despite_failures<R: Runtime>() -> Outcome {
     Ok(())
 }
 
+/// Hooks and handlers may end the connection that they belong to.
+pub async fn may_be_closed_from_within<R: Runtime>() -> Outcome {
+    let server = server::<R>()
+        .on_client_connect(|peer: Peer| async move {
+            if peer.name() == "unwanted" {
+                peer.close().await;
+            }
+        })
+        .start()
+        .await?;
+    let descriptor = client_descriptor(server.address()).name("unwanted");
+    if let Ok(client) = Client::<R>::new(descriptor).connect().await {
+        client.closed().await;
+    }
+    let client = Client::<R>::new(client_descriptor(server.address()))
+        .on_connect(|client: ClientHandle| async move { client.disconnect().await })
+        .on_disconnect(|client: ClientHandle, _| async move { client.disconnect().await })
+        .connect()
+        .await;
+    if let Ok(client) = client {
+        client.disconnect().await;
+    }
+    let client = Client::<R>::new(client_descriptor(server.address()))
+        .on("leave", |client: ClientHandle| async move { client.disconnect().await })
+        .connect()
+        .await?;
+    eventually::<R>("the server knows the client", || server.connection_count() == 1).await?;
+    server.broadcast("leave", &()).send()?;
+    client.closed().await;
+    server.stop().await;
+    Ok(())
+}
+
 async fn both<A: Future, B: Future>(left: A, right: B) -> (A::Output, B::Output) {
     let (mut left, mut right) = (std::pin::pin!(left), std::pin::pin!(right));
     match race(left.as_mut(), right.as_mut()).await {

@@ -3,11 +3,11 @@
 //! An adapter runs all of it with one line in its tests; feature `conformance`:
 //!
 //! ```
-//! fn run<F: Future<Output = ()>>(case: F) {
-//!     # let _ = |case: F|
+//! fn run<F: Future>(case: F) -> F::Output {
 //!     tokio::runtime::Runtime::new().unwrap().block_on(case)
 //! }
 //! cndt_runtime::conformance_tests!(cndt_tokio::Tokio, run);
+//! # fn main() {}
 //! ```
 //!
 //! Cases use loopback and free ports, may run side by side, and judge no time more finely than
@@ -69,7 +69,7 @@ macro_rules! conformance_tests {
                 carries_large_payloads;
             life: fails_calls_at_once_when_the_connection_is_lost reconnects
                 gives_up_reconnecting finishes_calls_when_it_stops
-                closes_when_the_last_handle_is_gone runs_hooks_despite_failures;
+                closes_when_the_last_handle_is_gone runs_hooks_despite_failures may_be_closed_from_within;
             pressure: tells_of_unsent_messages pings_past_slow_handlers
                 is_not_held_up_by_a_client_that_does_not_read;
         }

@@ -56,7 +56,7 @@ macro_rules! handler {
             }
 
             fn parameters() -> Vec<(String, String)> {
-                let parameters: [Vec<_>; _] = [$($argument::parameters()),*];
+                let parameters: Vec<Vec<_>> = vec![$($argument::parameters()),*];
                 parameters.into_iter().flatten().collect()
             }
 

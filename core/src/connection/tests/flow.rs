@@ -301,6 +301,7 @@ fn unsent_messages_are_told() {
     assert_eq!(a.sent_through().number(), 1);
     a.abort(at(1));
     assert_eq!(*closed(&events(&mut a)), Closed { reason: CloseReason::Local, unsent: 2 });
+    assert_eq!(a.sent_through().number(), 1, "it outlives the connection");
 }
 
 #[test]

@@ -125,8 +125,13 @@ fn before_login_only_a_login_is_allowed() {
 #[test]
 fn a_login_may_not_be_compressed() {
     let mut b = server(Config::default());
-    b.receive(Instant::ZERO, &frame(Kind::AuthRequest, Flags::COMPRESSED, 0, &[0x80]));
-    assert!(b.is_closed());
+    let small = crate::wire::deflate(&vec![0xc0; 5000]).unwrap();
+    b.receive(Instant::ZERO, &frame(Kind::AuthRequest, Flags::COMPRESSED, 0, &small));
+    let kind = Kind::AuthRequest;
+    assert_eq!(
+        closed(&events(&mut b)).reason,
+        CloseReason::Violation(Violation::Unexpected { kind, phase: PhaseName::Handshake })
+    );
 }
 
 #[test]
