@@ -9,11 +9,15 @@
 //! properties::frame_round_trip(b"anything");
 //! ```
 
+mod session;
+
 use bytes::{Bytes, BytesMut};
 use cndt_core::wire::{
     Decoder, Dialect, Dialects, Flags, Frame, FrameError, HEADER_LEN, Header, InflateError,
     InflateLimits, Kind, WireError, deflate, inflate as inflate_within, write_frame,
 };
+
+pub use session::{connection, envelopes};
 
 const DIALECTS: [Dialect; 2] = [Dialect::Cndt, Dialect::Netconduit];
 

@@ -133,11 +133,13 @@ fn the_bomb_is_refused() {
 
 #[test]
 fn the_corpora_hold() {
-    let targets: [(&str, Property); 4] = [
+    let targets: [(&str, Property); 6] = [
         ("header", properties::header),
         ("frame_stream", properties::frame_stream),
         ("frame_round_trip", properties::frame_round_trip),
         ("inflate", properties::inflate),
+        ("envelopes", properties::envelopes),
+        ("connection", properties::connection),
     ];
     for (target, property) in targets {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus").join(target);

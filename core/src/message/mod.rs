@@ -20,6 +20,8 @@ mod body;
 pub mod msgpack;
 pub mod rpc;
 mod strict;
+#[cfg(test)]
+mod tests;
 mod text;
 
 pub use body::{Body, BodyError, Nil, Raw};
