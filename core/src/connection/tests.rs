@@ -16,6 +16,7 @@ use crate::wire::{Flags, Frame, HEADER_LEN, Header, Kind, write_frame};
 mod flow;
 mod law;
 mod login;
+mod matrix;
 mod rpc_calls;
 
 const SECOND: Duration = Duration::from_secs(1);
