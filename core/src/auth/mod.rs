@@ -15,6 +15,7 @@
 //! ```
 
 mod legacy;
+pub mod scram;
 
 use core::fmt;
 
