@@ -4,7 +4,6 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use clap_complete::Shell;
 
 use crate::address::Address;
 
@@ -25,6 +24,7 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Shows everything at work: a server and clients in this process, over real TCP
+    #[command(after_help = DEMO_EXAMPLES)]
     Demo,
     /// Serves until SIGINT or SIGTERM
     #[command(after_help = SERVE_EXAMPLES)]
@@ -48,12 +48,31 @@ pub(crate) enum Command {
     #[command(after_help = DECODE_EXAMPLES)]
     Decode(DecodeArgs),
     /// Prints a completion script
+    #[command(after_help = COMPLETIONS_EXAMPLES)]
     Completions {
         /// For which shell
-        shell: Shell,
+        shell: ShellName,
     },
 }
 
+/// A shell that completions are tested for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ShellName {
+    Bash,
+    Zsh,
+    Fish,
+}
+
+const DEMO_EXAMPLES: &str = "\
+Example:
+  cndt demo
+
+Each result is checked; the exit status is 1 if one is wrong.";
+const COMPLETIONS_EXAMPLES: &str = "\
+Examples:
+  source <(cndt completions bash)
+  cndt completions zsh > \"${fpath[1]}/_cndt\"
+  cndt completions fish > ~/.config/fish/completions/cndt.fish";
 const SERVE_EXAMPLES: &str = "\
 Examples:
   CNDT_PASSWORD=secret cndt serve
@@ -68,7 +87,8 @@ Examples:
   cndt call localhost:8080 create_user --data @user.json
   echo '{\"a\": 1, \"b\": 2}' | cndt call localhost:8080 add --data -
 
-Binary data is written {\"$binary\": \"<base64>\"}, in both directions.";
+In both directions, binary data is {\"$binary\": \"<base64>\"}, and a MessagePack extension
+{\"$ext\": [type, \"<base64>\"]}. A map key that is no text is shown as its JSON text, NaN as null.";
 const SEND_EXAMPLES: &str = "\
 Examples:
   cndt send localhost:8080 greeting name=World
@@ -89,7 +109,9 @@ Examples:
   cndt decode capture.bin
   echo '434e4454 0105 0000 00000000 0000000000000000 0000019b18daa2b4 00000000' | cndt decode --hex
 
-Each line: offset, dialect, type, flags, length, correlation id, time, payload.";
+Each line: offset, dialect, type, flags, length, correlation id, time, payload. Compressed payloads
+are shown expanded; one that cannot be read is shown as {\"$binary\": \"<base64>\"}, and stderr says
+what is wrong at which byte. Damaged input: exit status 1.";
 
 /// Whom to talk to, and how.
 #[derive(Debug, Args)]
@@ -99,7 +121,7 @@ pub(crate) struct Target {
     /// The wire dialect
     #[arg(long, value_enum, default_value_t = DialectName::Netconduit)]
     pub(crate) dialect: DialectName,
-    /// Reads the password from the first line of a file
+    /// Reads the password from a file; one newline at its end is not part of it
     #[arg(long, value_name = "FILE")]
     pub(crate) password_file: Option<PathBuf>,
     /// How long to wait: for the connection, and then for the answer
@@ -201,7 +223,7 @@ pub(crate) struct ServeArgs {
     /// The dialects whose logins are accepted, separated by commas
     #[arg(long, value_enum, value_delimiter = ',', default_values_t = [DialectName::Netconduit])]
     pub(crate) accept: Vec<DialectName>,
-    /// Reads the password from the first line of a file
+    /// Reads the password from a file; one newline at its end is not part of it
     #[arg(long, value_name = "FILE")]
     pub(crate) password_file: Option<PathBuf>,
     /// Serves nothing but discovery, instead of the built-in methods and messages

@@ -1,14 +1,15 @@
 //! The commands that talk to a server: call, send, listen, methods, ping.
 
 use std::io::{self, IsTerminal};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use cndt_tokio::{Client, ClientDescriptor, ClientHandle, Dialect, Message, MethodInfo};
+use cndt_tokio::{Client, ClientDescriptor, ClientHandle, Dialect, Message, Messages, MethodInfo};
 use serde_json::{Value, json};
 use tokio::time::{sleep, timeout};
 
 use crate::args::{CallArgs, DialectName, ListenArgs, MethodsArgs, PingArgs, SendArgs, Target};
-use crate::exit::Failure;
+use crate::exit::{self, Failure};
 use crate::json::{self, Style};
 use crate::{out, params, secret};
 
@@ -16,6 +17,26 @@ use crate::{out, params, secret};
 const PING_GAP: Duration = Duration::from_millis(100);
 
 async fn connect(target: &Target) -> Result<ClientHandle, Failure> {
+    Ok(client(target)?.connect().await?)
+}
+
+/// Connects and listens from the first message on: the hook runs before any is taken.
+async fn connect_listening(target: &Target) -> Result<(ClientHandle, Messages), Failure> {
+    let slot = Arc::new(Mutex::new(None));
+    let filled = Arc::clone(&slot);
+    let client = client(target)?
+        .on_connect(move |client: ClientHandle| {
+            *filled.lock().unwrap_or_else(PoisonError::into_inner) = Some(client.messages());
+            std::future::ready(())
+        })
+        .connect()
+        .await?;
+    let messages = slot.lock().unwrap_or_else(PoisonError::into_inner).take();
+    let messages = messages.unwrap_or_else(|| client.messages());
+    Ok((client, messages))
+}
+
+fn client(target: &Target) -> Result<Client, Failure> {
     let password = secret::password(target.password_file.as_deref())?;
     let dialect = match target.dialect {
         DialectName::Netconduit => Dialect::Netconduit,
@@ -28,7 +49,7 @@ async fn connect(target: &Target) -> Result<ClientHandle, Failure> {
         .rpc_timeout(target.timeout)
         .send_timeout(target.timeout)
         .reconnect_enabled(false);
-    Ok(Client::new(descriptor).connect().await?)
+    Ok(Client::new(descriptor))
 }
 
 pub(crate) async fn call(arguments: CallArgs) -> Result<(), Failure> {
@@ -45,8 +66,7 @@ pub(crate) async fn call(arguments: CallArgs) -> Result<(), Failure> {
 
 pub(crate) async fn send(arguments: SendArgs) -> Result<(), Failure> {
     let data = params::payload(&arguments.body)?;
-    let client = connect(&arguments.target).await?;
-    let mut messages = client.messages();
+    let (client, mut messages) = connect_listening(&arguments.target).await?;
     client.send(&arguments.kind, &data).await?;
     if let Some(patience) = arguments.wait {
         let wanted = format!("{}_response", arguments.kind);
@@ -72,14 +92,18 @@ pub(crate) async fn send(arguments: SendArgs) -> Result<(), Failure> {
 }
 
 pub(crate) async fn listen(arguments: ListenArgs) -> Result<(), Failure> {
-    let client = connect(&arguments.target).await?;
-    let mut messages = client.messages();
-    let mut left = arguments.count;
+    let (client, mut messages) = connect_listening(&arguments.target).await?;
+    let (mut left, mut missed) = (arguments.count, 0);
     while left != Some(0) {
         let Some(message) = messages.next().await else {
             let reason = client.closed().await;
             return Err(Failure::Connection(format!("the connection ended: {reason}")));
         };
+        if messages.missed() > missed {
+            let more = messages.missed() - missed;
+            exit::print_error_line(&format!("warning: {more} messages came too fast, dropped"));
+            missed = messages.missed();
+        }
         let name = message.name.as_str();
         if !arguments.kinds.is_empty() && !arguments.kinds.iter().any(|kind| kind == name) {
             continue;
@@ -132,7 +156,7 @@ fn table(methods: &[MethodInfo]) -> Result<(), Failure> {
         .map(|method| {
             let description = method.description.lines().next().unwrap_or_default();
             [&method.name, &signature(method), &method.return_type, description]
-                .map(|cell: &str| crate::exit::printable(cell))
+                .map(|cell: &str| exit::printable(cell))
         })
         .collect();
     let heads = ["NAME", "PARAMETERS", "RETURNS", "DESCRIPTION"];
@@ -175,18 +199,19 @@ pub(crate) async fn ping(arguments: PingArgs) -> Result<(), Failure> {
         trips.push(trip);
     }
     trips.sort_unstable();
-    if let (Some(least), Some(middle), Some(most)) =
-        (trips.first(), trips.get(trips.len() / 2), trips.last())
-    {
-        out::line(&format!(
-            "min {} median {} max {}",
-            millis(*least),
-            millis(*middle),
-            millis(*most)
-        ))?;
+    if let (Some(least), Some(middle), Some(most)) = (trips.first(), median(&trips), trips.last()) {
+        let (least, middle, most) = (millis(*least), millis(middle), millis(*most));
+        out::line(&format!("min {least} median {middle} max {most}"))?;
     }
     client.disconnect().await;
     Ok(())
+}
+
+/// Of an even number, the mean of the two in the middle.
+fn median(sorted: &[Duration]) -> Option<Duration> {
+    let upper = *sorted.get(sorted.len() / 2)?;
+    let lower = *sorted.get(sorted.len().saturating_sub(1) / 2)?;
+    Some((lower + upper) / 2)
 }
 
 fn millis(span: Duration) -> String {
@@ -195,11 +220,28 @@ fn millis(span: Duration) -> String {
 
 fn data_as_json(message: &Message) -> Result<String, Failure> {
     json::from_msgpack(&message.data, Style::Compact).map_err(|error| {
-        let name = crate::exit::printable(message.name.as_str());
+        let name = exit::printable(message.name.as_str());
         Failure::Connection(format!("the data of message `{name}` cannot be read: {error}"))
     })
 }
 
 fn lost() -> Failure {
     Failure::Connection("the connection ended before the answer came".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::median;
+    use std::time::Duration;
+
+    #[test]
+    fn the_median_lies_in_the_middle() {
+        let of = |millis: &[u64]| {
+            median(&millis.iter().copied().map(Duration::from_millis).collect::<Vec<_>>())
+        };
+        assert_eq!(of(&[]), None);
+        assert_eq!(of(&[1]), Some(Duration::from_millis(1)));
+        assert_eq!(of(&[1, 3]), Some(Duration::from_millis(2)));
+        assert_eq!(of(&[1, 2, 9]), Some(Duration::from_millis(2)));
+    }
 }

@@ -1,87 +1,156 @@
 //! `cndt decode`: captured bytes as frames.
 
-use std::io::Read;
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::Path;
 use std::time::{Duration, UNIX_EPOCH};
 
+use bytes::{BufMut, BytesMut};
 use cndt_core::limits::{FRAME_CEILING, Limits};
 use cndt_core::wire::{Decoder, Dialects, Flags, Frame, HEADER_LEN, InflateLimits, inflate};
 
 use crate::args::DecodeArgs;
-use crate::exit::Failure;
+use crate::exit::{self, Failure};
 use crate::json::{self, Style};
 use crate::out;
+
+/// Bytes taken from the input at a time.
+const CHUNK: usize = 64 * 1024;
 
 /// The last millisecond of the year 9999, beyond which RFC 3339 has no form.
 const LAST_MILLIS: u64 = 253_402_300_799_999;
 
 pub(crate) fn run(arguments: &DecodeArgs) -> Result<(), Failure> {
-    let input = read(arguments.file.as_deref())?;
-    let bytes = if arguments.hex { from_hex(&input)? } else { input };
-    let mut decoder = Decoder::new(Dialects::BOTH, FRAME_CEILING);
-    decoder.push(&bytes);
+    let (mut input, name) = open(arguments.file.as_deref())?;
+    let mut hex = arguments.hex.then(Hex::default);
+    let mut frames = Frames { decoder: Decoder::new(Dialects::BOTH, FRAME_CEILING), unreadable: 0 };
+    let mut chunk = vec![0; CHUNK];
     loop {
-        let offset = decoder.offset();
-        match decoder.next_frame() {
-            Ok(Some(frame)) => out::line(&describe(offset, &frame))?,
-            Ok(None) if decoder.buffered() == 0 => return Ok(()),
-            Ok(None) => {
-                let (part, missing) = match decoder.needed() {
-                    // Without a whole header nothing tells how long the frame is.
-                    missing if decoder.buffered() < HEADER_LEN => ("header", missing),
-                    missing => ("payload", missing),
-                };
-                return Err(Failure::Failed(format!(
+        let length = match input.read(&mut chunk) {
+            Ok(0) => break,
+            Ok(length) => length,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(Failure::Usage(format!("{name}: {error}"))),
+        };
+        let bytes = chunk.get(..length).unwrap_or_default();
+        let outcome = match &mut hex {
+            Some(hex) => hex.read(bytes, frames.decoder.buffer()),
+            None => {
+                frames.decoder.push(bytes);
+                Ok(())
+            }
+        };
+        // What stands before the damage is shown first.
+        frames.print()?;
+        outcome?;
+    }
+    hex.map_or(Ok(()), Hex::end)?;
+    frames.end()
+}
+
+fn open(file: Option<&Path>) -> Result<(Box<dyn Read>, String), Failure> {
+    match file.filter(|path| *path != Path::new("-")) {
+        Some(path) => {
+            let name = path.display().to_string();
+            let file =
+                File::open(path).map_err(|error| Failure::Usage(format!("{name}: {error}")))?;
+            Ok((Box::new(file), name))
+        }
+        None => Ok((Box::new(io::stdin().lock()), "stdin".to_owned())),
+    }
+}
+
+/// The frames of the input, printed as soon as they are whole.
+struct Frames {
+    decoder: Decoder,
+    /// Frames whose payload was no MessagePack.
+    unreadable: u64,
+}
+
+impl Frames {
+    fn print(&mut self) -> Result<(), Failure> {
+        loop {
+            let offset = self.decoder.offset();
+            match self.decoder.next_frame() {
+                Ok(Some(frame)) => self.print_one(offset, &frame)?,
+                Ok(None) => return Ok(()),
+                Err(error) => return Err(Failure::Failed(error.to_string())),
+            }
+        }
+    }
+
+    /// The bounds of a frame do not depend on its payload, so a payload that cannot be read hides
+    /// none of those behind it.
+    fn print_one(&mut self, offset: u64, frame: &Frame) -> Result<(), Failure> {
+        let payload = payload(offset, frame).unwrap_or_else(|words| {
+            self.unreadable += 1;
+            exit::print_error_line(&format!("error: {words}"));
+            json::binary(&frame.payload)
+        });
+        out::line(&describe(offset, frame, &payload))
+    }
+
+    fn end(&self) -> Result<(), Failure> {
+        let offset = self.decoder.offset();
+        match (self.decoder.buffered(), self.decoder.needed()) {
+            (0, _) if self.unreadable == 0 => Ok(()),
+            (0, _) => {
+                Err(Failure::Failed(format!("payloads that cannot be read: {}", self.unreadable)))
+            }
+            (buffered, missing) => {
+                // Without a whole header nothing tells how long the frame is.
+                let part = if buffered < HEADER_LEN { "header" } else { "payload" };
+                Err(Failure::Failed(format!(
                     "the input ends inside the frame at byte {offset}: {missing} bytes of its \
                      {part} are missing"
-                )));
+                )))
             }
-            Err(error) => return Err(Failure::Failed(error.to_string())),
+        }
+    }
+}
+
+/// Hex digits, however the input comes cut.
+#[derive(Debug, Default)]
+struct Hex {
+    /// The first digit of a byte whose second has not come yet.
+    high: Option<u8>,
+    /// Characters read.
+    at: u64,
+}
+
+impl Hex {
+    fn read(&mut self, text: &[u8], out: &mut BytesMut) -> Result<(), Failure> {
+        out.reserve(text.len() / 2 + 1);
+        for &byte in text {
+            let digit = char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+            match (digit, self.high) {
+                (Some(digit), None) => self.high = Some(digit),
+                (Some(digit), Some(high)) => {
+                    out.put_u8(high << 4 | digit);
+                    self.high = None;
+                }
+                // `0x` in front of a byte.
+                (None, Some(0)) if matches!(byte, b'x' | b'X') => self.high = None,
+                (None, _) if byte.is_ascii_whitespace() || matches!(byte, b':' | b',') => {}
+                (None, _) => {
+                    let (found, at) = (char::from(byte).escape_default(), self.at);
+                    return Err(Failure::Failed(format!("`{found}` at byte {at} is no hex digit")));
+                }
+            }
+            self.at += 1;
+        }
+        Ok(())
+    }
+
+    fn end(self) -> Result<(), Failure> {
+        match self.high {
+            None => Ok(()),
+            Some(_) => Err(Failure::Failed("the hex digits end in the middle of a byte".into())),
         }
     }
 }
 
-fn read(file: Option<&Path>) -> Result<Vec<u8>, Failure> {
-    let mut bytes = Vec::new();
-    match file.filter(|path| *path != Path::new("-")) {
-        Some(path) => std::fs::File::open(path)
-            .and_then(|mut file| file.read_to_end(&mut bytes))
-            .map_err(|error| Failure::Usage(format!("{}: {error}", path.display())))?,
-        None => std::io::stdin()
-            .read_to_end(&mut bytes)
-            .map_err(|error| Failure::Usage(format!("stdin: {error}")))?,
-    };
-    Ok(bytes)
-}
-
-fn from_hex(text: &[u8]) -> Result<Vec<u8>, Failure> {
-    let mut bytes = Vec::with_capacity(text.len() / 2);
-    let mut high = None;
-    let mut at = 0;
-    while let Some(&byte) = text.get(at) {
-        let digit = char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
-        match (digit, high) {
-            (Some(0), None) if matches!(text.get(at + 1), Some(b'x' | b'X')) => at += 1,
-            (Some(digit), None) => high = Some(digit),
-            (Some(digit), Some(first)) => {
-                bytes.push(first << 4 | digit);
-                high = None;
-            }
-            (None, _) if byte.is_ascii_whitespace() || byte == b':' || byte == b',' => {}
-            (None, _) => {
-                let found = char::from(byte).escape_default();
-                return Err(Failure::Failed(format!("`{found}` at byte {at} is no hex digit")));
-            }
-        }
-        at += 1;
-    }
-    match high {
-        None => Ok(bytes),
-        Some(_) => Err(Failure::Failed("the hex digits end in the middle of a byte".into())),
-    }
-}
-
-fn describe(offset: u64, frame: &Frame) -> String {
+fn describe(offset: u64, frame: &Frame, payload: &str) -> String {
     let header = &frame.header;
     let mut flags: Vec<String> = header.flags.names().map(str::to_owned).collect();
     if header.unknown_flags != 0 {
@@ -93,7 +162,7 @@ fn describe(offset: u64, frame: &Frame) -> String {
         known => known.name().to_owned(),
     };
     let (dialect, length, id) = (frame.dialect, header.length, header.correlation);
-    let (time, payload) = (time(header.timestamp), payload(frame));
+    let time = time(header.timestamp);
     format!("{offset} {dialect} {kind} {flags} {length} {id} {time} {payload}")
 }
 
@@ -106,30 +175,44 @@ fn time(millis: u64) -> String {
     }
 }
 
-/// The payload as JSON, or what is wrong with it as text that is no JSON.
-fn payload(frame: &Frame) -> String {
+/// The payload as JSON, or what is wrong with it and at which byte of the input.
+fn payload(offset: u64, frame: &Frame) -> Result<String, String> {
     if frame.payload.is_empty() {
-        return "-".to_owned();
+        return Ok("-".to_owned());
     }
-    let compressed = frame.header.flags.contains(Flags::COMPRESSED);
-    let whole = if compressed {
+    if frame.header.flags.contains(Flags::BINARY) {
+        return Ok(json::binary(&frame.payload));
+    }
+    let begins_at = offset.saturating_add(HEADER_LEN as u64);
+    if frame.header.flags.contains(Flags::COMPRESSED) {
         let ratio_max = Limits::default().compression_ratio_max;
-        match inflate(&frame.payload, InflateLimits { output_max: FRAME_CEILING, ratio_max }) {
-            Ok(whole) => whole,
-            Err(error) => return format!("<{error}>"),
-        }
-    } else {
-        frame.payload.to_vec()
-    };
-    match json::from_msgpack(&whole, Style::Compact) {
-        Ok(text) => text,
-        Err(error) => format!("<{error}>"),
+        let limits = InflateLimits { output_max: FRAME_CEILING, ratio_max };
+        let whole = inflate(&frame.payload, limits)
+            .map_err(|error| format!("the payload at byte {begins_at}: {error}"))?;
+        return json::from_msgpack(&whole, Style::Compact)
+            .map_err(|error| format!("the payload at byte {begins_at}, decompressed: {error}"));
     }
+    json::from_msgpack(&frame.payload, Style::Compact).map_err(|error| {
+        let at = begins_at.saturating_add(u64::try_from(error.offset).unwrap_or(u64::MAX));
+        format!("{} (byte {at} of the stream)", error.kind)
+    })
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{from_hex, time};
+    use super::{Hex, time};
+    use crate::exit::Failure;
+    use bytes::BytesMut;
+
+    /// Byte by byte, which must make no difference.
+    fn from_hex(text: &[u8]) -> Result<Vec<u8>, Failure> {
+        let (mut hex, mut cut, mut out) = (Hex::default(), Hex::default(), BytesMut::new());
+        hex.read(text, &mut out)?;
+        let mut pieces = BytesMut::new();
+        text.iter().try_for_each(|byte| cut.read(&[*byte], &mut pieces))?;
+        assert_eq!(out, pieces);
+        hex.end().map(|()| out.to_vec())
+    }
 
     #[test]
     fn hex_is_read_in_the_forms_that_people_paste() {

@@ -17,8 +17,9 @@ mod serve;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
+use clap_complete::Shell;
 
-use args::{Cli, Command};
+use args::{Cli, Command, ShellName};
 use exit::Failure;
 
 fn main() -> ExitCode {
@@ -41,6 +42,11 @@ fn run(command: Command) -> Result<(), Failure> {
     match command {
         Command::Decode(arguments) => decode::run(&arguments),
         Command::Completions { shell } => {
+            let shell = match shell {
+                ShellName::Bash => Shell::Bash,
+                ShellName::Zsh => Shell::Zsh,
+                ShellName::Fish => Shell::Fish,
+            };
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "cndt", &mut script);
             out::bytes(&script)

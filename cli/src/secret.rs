@@ -30,11 +30,32 @@ pub(crate) fn password(file: Option<&Path>) -> Result<String, Failure> {
 fn from_file(path: &Path) -> Result<String, Failure> {
     let text = std::fs::read_to_string(path)
         .map_err(|error| Failure::Usage(format!("--password-file {}: {error}", path.display())))?;
-    match text.lines().next() {
-        Some(line) if !line.is_empty() => Ok(line.to_owned()),
-        Some(_) | None => Err(Failure::Usage(format!(
-            "--password-file {}: the first line is empty",
-            path.display()
-        ))),
+    match without_newline(&text) {
+        "" => Err(Failure::Usage(format!("--password-file {} is empty", path.display()))),
+        password => Ok(password.to_owned()),
+    }
+}
+
+/// Editors end a file with a newline; one is theirs, anything else belongs to the password.
+fn without_newline(text: &str) -> &str {
+    text.strip_suffix("\r\n").or_else(|| text.strip_suffix('\n')).unwrap_or(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::without_newline;
+
+    #[test]
+    fn one_newline_at_the_end_is_not_part_of_a_password() {
+        for (text, password) in [
+            ("a", "a"),
+            ("a\n", "a"),
+            ("a\r\n", "a"),
+            ("a\n\n", "a\n"),
+            ("a\nb", "a\nb"),
+            ("\n", ""),
+        ] {
+            assert_eq!(without_newline(text), password);
+        }
     }
 }

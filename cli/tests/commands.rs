@@ -278,7 +278,9 @@ fn a_closed_pipe_is_no_failure() {
 
 #[test]
 fn help_shows_examples_and_offers_only_what_is_there() {
-    for name in ["serve", "call", "send", "listen", "methods", "ping", "decode"] {
+    let names =
+        ["demo", "serve", "call", "send", "listen", "methods", "ping", "decode", "completions"];
+    for name in names {
         let help = run(&[name, "--help"]);
         assert_eq!(help.status, 0);
         assert!(help.stdout.contains("Example"), "{name}: {}", help.stdout);
@@ -286,4 +288,37 @@ fn help_shows_examples_and_offers_only_what_is_there() {
             assert!(!help.stdout.contains(absent), "{name} offers {absent}");
         }
     }
+}
+
+#[test]
+fn a_message_right_behind_the_login_is_heard() {
+    /// A frame of dialect `netconduit`.
+    fn frame(kind: u8, payload: &[u8]) -> Vec<u8> {
+        let mut frame = b"CNDT\x01\x00\x00".to_vec();
+        frame.extend([kind, 0, 0, 0, 0]);
+        frame.extend(u32::try_from(payload.len()).expect("short").to_be_bytes());
+        frame.extend([0; 16]);
+        frame.extend(payload);
+        frame
+    }
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = listener.local_addr().expect("an address").to_string();
+    std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().expect("a client");
+        let mut login = [0; 4096];
+        assert!(std::io::Read::read(&mut stream, &mut login).expect("a login") > 32);
+        // {session_token: ""}, then {type: "news", data: 1}, in one segment.
+        let both =
+            [frame(8, b"\x81\xadsession_token\xa0"), frame(1, b"\x82\xa4type\xa4news\xa4data\x01")];
+        stream.write_all(&both.concat()).expect("it is there");
+        std::thread::park();
+    });
+    let mut child =
+        command(&["listen", &address, "--count", "1"]).spawn().expect("the command runs");
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().expect("a pipe")).read_line(&mut line).expect("a line");
+    assert_eq!(line, "{\"type\":\"news\",\"data\":1,\"timestamp\":0}\n");
+    // How it parts from a peer that never closes is not what is tested here.
+    child.kill().expect("it is there");
+    child.wait().expect("it ends");
 }

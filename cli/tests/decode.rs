@@ -2,6 +2,8 @@
 
 mod support;
 
+use std::io::{BufRead, BufReader, Write};
+
 use support::{run, run_with_input};
 
 /// Upstream's own example of dialect `cndt`.
@@ -56,8 +58,29 @@ fn a_payload_that_is_no_messagepack_does_not_hide_the_others() {
     broken[32] = 0xc1;
     let input = [broken, bytes(CNDT_REQUEST)].concat();
     let ran = run_with_input(&["decode"], &input);
-    assert_eq!((ran.status, ran.stdout.lines().count()), (0, 2), "{ran:?}");
-    assert!(ran.stdout.lines().next().is_some_and(|line| line.contains("0xc1")), "{ran:?}");
+    assert_eq!((ran.status, ran.stdout.lines().count()), (1, 2), "{ran:?}");
+    assert!(ran.stdout.lines().next().is_some_and(|line| line.contains("$binary")), "{ran:?}");
+    assert!(ran.stderr.contains("0xc1") && ran.stderr.contains("byte 32 "), "{ran:?}");
+    assert!(ran.stdout.lines().nth(1).is_some_and(|line| line.ends_with("}}")), "{ran:?}");
+}
+
+#[test]
+fn frames_are_shown_as_they_come() {
+    let mut child = support::command(&["decode", "--hex"])
+        .stdin(std::process::Stdio::piped())
+        .spawn()
+        .expect("the command runs");
+    let mut stdin = child.stdin.take().expect("a pipe");
+    let mut stdout = BufReader::new(child.stdout.take().expect("a pipe"));
+    for expected in ["0 cndt RPC_REQUEST", "58 cndt RPC_REQUEST"] {
+        stdin.write_all(CNDT_REQUEST.as_bytes()).expect("it reads its input");
+        let mut line = String::new();
+        // The input is still open: nothing else could end this wait.
+        stdout.read_line(&mut line).expect("a line");
+        assert!(line.starts_with(expected), "{line}");
+    }
+    drop(stdin);
+    assert!(child.wait().expect("it ends").success());
 }
 
 #[test]

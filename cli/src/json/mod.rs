@@ -15,7 +15,7 @@ mod read;
 mod write;
 
 pub(crate) use read::Payload;
-pub(crate) use write::{Style, from_msgpack, quoted};
+pub(crate) use write::{Style, binary, from_msgpack, quoted};
 
 /// Nesting that is followed. What `serde_json` and most JSON tools read as well.
 pub(crate) const DEPTH_MAX: usize = 127;

@@ -12,7 +12,7 @@ fn what_json_can_say_comes_back_unchanged() {
         null, true, false, 0, 127, 128, 255, 256, 65535, 65536, u32::MAX, u64::MAX,
         -1, -32, -33, -128, -129, -32768, -32769, i32::MIN, i64::MIN,
         0.0, -0.5, 1.0, 1e300, 0.1, f64::MIN_POSITIVE,
-        "", "text", "žluťoučký 🦀", "nul\u{0}", "x".repeat(300), "y".repeat(70_000),
+        "", "text", "žluťoučký 🦀", "nul\u{0}", "csi\u{9b}del\u{7f}", "x".repeat(300), "y".repeat(70_000),
         [], {}, {"a": [1, {"b": [[]]}]}, {"": 1},
         {"$binary": "AAEC"}, {"$ext": [-7, "AAECAw=="]}, {"$ext": [5, "AA=="]},
     ]);
@@ -33,6 +33,7 @@ fn what_json_cannot_say_has_its_form() {
     assert_eq!(compact(&[0xcb, 0x40, 0x08, 0, 0, 0, 0, 0, 0]), "3.0");
     assert_eq!(compact(&[0xca, 0x7f, 0xc0, 0, 0]), "null");
     assert_eq!(compact(&[0xc4, 2, 0, 255]), r#"{"$binary":"AP8="}"#);
+    assert_eq!(compact(&[0xa2, 0xc2, 0x9b]), r#""\u009b""#);
     assert_eq!(compact(&[0xd4, 0xff, 7]), r#"{"$ext":[-1,"Bw=="]}"#);
     assert_eq!(compact(&[0x81, 7, 0xc3]), r#"{"7":true}"#);
     assert_eq!(compact(&[0x81, 0x92, 1, 2, 0xc3]), r#"{"[1,2]":true}"#);

@@ -33,9 +33,27 @@ pub(crate) fn from_msgpack(bytes: &[u8], style: Style) -> Result<String, Message
     Ok(writer.out)
 }
 
-/// The text as a JSON string.
+/// The text as a JSON string. DEL and the C1 controls, which JSON lets stand and some terminals
+/// obey, are escaped as well.
 pub(crate) fn quoted(text: &str) -> String {
-    serde_json::Value::from(text).to_string()
+    let quoted = serde_json::Value::from(text).to_string();
+    let is_left = |c: char| matches!(c, '\u{7f}'..='\u{9f}');
+    if !quoted.contains(is_left) {
+        return quoted;
+    }
+    quoted.chars().fold(String::with_capacity(quoted.len() + 16), |mut out, c| {
+        if is_left(c) {
+            out.push_str(&format!("\\u{:04x}", u32::from(c)));
+        } else {
+            out.push(c);
+        }
+        out
+    })
+}
+
+/// Binary data as JSON.
+pub(crate) fn binary(data: &[u8]) -> String {
+    format!("{{\"{BINARY}\":\"{}\"}}", BASE64.encode(data))
 }
 
 struct Writer<'a> {
@@ -144,9 +162,9 @@ impl Writer<'_> {
             0xd0..=0xd3 => signed(body).to_string(),
             0xca => float(body.first_chunk().map_or(f64::NAN, |b| f32::from_be_bytes(*b).into())),
             0xcb => float(body.first_chunk().map_or(f64::NAN, |b| f64::from_be_bytes(*b))),
-            0xc4 => binary(body, 1),
-            0xc5 => binary(body, 2),
-            0xc6 => binary(body, 4),
+            0xc4 => binary(body.get(1..).unwrap_or_default()),
+            0xc5 => binary(body.get(2..).unwrap_or_default()),
+            0xc6 => binary(body.get(4..).unwrap_or_default()),
             0xd4..=0xd8 => extension(body, 0),
             0xc7 => extension(body, 1),
             0xc8 => extension(body, 2),
@@ -171,12 +189,6 @@ fn signed(digits: &[u8]) -> i64 {
 /// JSON has no word for NaN and infinities.
 fn float(value: f64) -> String {
     serde_json::Number::from_f64(value).map_or_else(|| "null".to_owned(), |n| n.to_string())
-}
-
-/// `head` bytes of length, then the data.
-fn binary(body: &[u8], head: usize) -> String {
-    let data = body.get(head..).unwrap_or_default();
-    format!("{{\"{BINARY}\":\"{}\"}}", BASE64.encode(data))
 }
 
 /// `head` bytes of length, one of type, then the data.
