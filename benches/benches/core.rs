@@ -26,14 +26,7 @@ struct Add {
 }
 
 fn header() -> Header {
-    Header {
-        kind: Kind::Message,
-        flags: Flags::empty(),
-        unknown_flags: 0,
-        length: 0,
-        correlation: 1,
-        timestamp: 1_700_000_000_000,
-    }
+    Header { correlation: 1, timestamp: 1_700_000_000_000, ..Header::new(Kind::Message) }
 }
 
 fn frames(criterion: &mut Criterion) {

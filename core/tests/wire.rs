@@ -12,8 +12,7 @@ const MAX: usize = 1 << 16;
 const DIALECTS: [Dialect; 2] = [Dialect::Cndt, Dialect::Netconduit];
 
 fn header(kind: Kind) -> Header {
-    let flags = Flags::empty();
-    Header { kind, flags, unknown_flags: 0, length: 0, correlation: 7, timestamp: 9 }
+    Header { correlation: 7, timestamp: 9, ..Header::new(kind) }
 }
 
 fn append(out: &mut BytesMut, dialect: Dialect, header: &Header, payload: &[u8]) -> usize {
@@ -121,13 +120,16 @@ fn decode_names_the_first_byte_at_fault() {
 }
 
 #[test]
-fn reserved_bytes_are_written_0_and_ignored() {
-    for (dialect, reserved) in [(Dialect::Cndt, 28..32), (Dialect::Netconduit, 10..12)] {
+fn reserved_bytes_lie_apart_from_everything_else() {
+    let all = [(Dialect::Cndt, 28..32, u32::MAX), (Dialect::Netconduit, 10..12, 0xFFFF)];
+    for (dialect, place, reserved) in all {
         let good = header(Kind::Message).encode(dialect).expect("both have messages");
-        assert!(good[reserved.clone()].iter().all(|byte| *byte == 0));
+        assert!(good[place.clone()].iter().all(|byte| *byte == 0));
         let mut bytes = good;
-        bytes[reserved].fill(0xFF);
-        assert_eq!(Header::decode(dialect, &bytes), Header::decode(dialect, &good));
+        bytes[place].fill(0xFF);
+        let expected = Header { reserved, ..header(Kind::Message) };
+        assert_eq!(Header::decode(dialect, &bytes), Ok(expected));
+        assert_eq!(expected.encode(dialect), Some(bytes));
     }
 }
 
@@ -254,10 +256,15 @@ fn any_kind() -> impl Strategy<Value = Kind> {
 
 prop_compose! {
     fn any_header(dialect: Dialect)(
-        kind in any_kind(), bits: u16, correlation: u64, timestamp: u64,
+        kind in any_kind(), bits: u16, correlation: u64, timestamp: u64, reserved: u32,
     ) -> Header {
         let (flags, unknown_flags) = Flags::from_bits(dialect, bits);
-        Header { kind, flags, unknown_flags, length: 0, correlation, timestamp }
+        let reserved = match dialect {
+            Dialect::Cndt => reserved,
+            Dialect::Netconduit => reserved & 0xFFFF,
+        };
+        let header = Header::new(kind);
+        Header { flags, unknown_flags, correlation, timestamp, reserved, ..header }
     }
 }
 

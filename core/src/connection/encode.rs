@@ -63,12 +63,10 @@ impl Envelope {
         body: impl FnOnce(&mut BytesMut) -> Result<(), BodyError>,
     ) -> Result<usize, SendError> {
         let header = Header {
-            kind: self.kind,
             flags,
-            unknown_flags: 0,
-            length: 0,
             correlation: self.correlation,
             timestamp: self.timestamp,
+            ..Header::new(self.kind)
         };
         write_frame(out, self.dialect, &header, self.frame_max, body).map_err(|error| match error {
             FrameError::Payload(error) => SendError::Body(error),

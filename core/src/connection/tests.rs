@@ -77,7 +77,7 @@ fn pair() -> (Connection, Connection) {
 
 /// One frame of dialect `netconduit`, as a peer would send it.
 fn frame(kind: Kind, flags: Flags, correlation: u64, payload: &[u8]) -> Vec<u8> {
-    let header = Header { kind, flags, unknown_flags: 0, length: 0, correlation, timestamp: 5 };
+    let header = Header { flags, correlation, timestamp: 5, ..Header::new(kind) };
     let mut out = BytesMut::new();
     write_frame(&mut out, Dialect::Netconduit, &header, usize::MAX, |out| {
         out.extend_from_slice(payload);

@@ -16,8 +16,7 @@ const NETCONDUIT_PREFIX: u64 = 0x434E_4454_0100;
 /// of the version in `netconduit`, always 0.
 pub(super) const TELLING_BYTE: u8 = 5;
 
-/// The header of a frame. Reserved bytes are written 0 and ignored on reading (wire facts), so
-/// they have no field.
+/// The header of a frame. What is read is written back byte for byte.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Header {
     /// What the frame is for.
@@ -33,9 +32,26 @@ pub struct Header {
     pub correlation: u64,
     /// The sender's clock in Unix milliseconds; whatever it said.
     pub timestamp: u64,
+    /// To be written 0 and ignored on reading, save in the login of dialect `cndt`, where every
+    /// byte counts. Dialect `netconduit` has the low 16 bits of it.
+    pub reserved: u32,
 }
 
 impl Header {
+    /// A header of this kind in which everything else is empty or 0.
+    #[must_use]
+    pub const fn new(kind: Kind) -> Self {
+        Self {
+            kind,
+            flags: Flags::empty(),
+            unknown_flags: 0,
+            length: 0,
+            correlation: 0,
+            timestamp: 0,
+            reserved: 0,
+        }
+    }
+
     /// The bytes of this header; `None` when `dialect` has no such [`Kind`].
     #[must_use]
     #[inline]
@@ -44,15 +60,18 @@ impl Header {
         let flags = u64::from(self.flags.to_bits_with(dialect, self.unknown_flags));
         let length = u64::from(self.length);
         let (correlation, timestamp) = (self.correlation, self.timestamp);
+        let reserved = u64::from(self.reserved);
         let words = match dialect {
             Dialect::Cndt => [
                 CNDT_PREFIX << 24 | code << 16 | flags,
                 length << 32 | correlation >> 32,
                 correlation << 32 | timestamp >> 32,
-                timestamp << 32,
+                timestamp << 32 | reserved,
             ],
             Dialect::Netconduit => {
-                [NETCONDUIT_PREFIX << 16 | code, flags << 48 | length, correlation, timestamp]
+                let reserved = (reserved & 0xFFFF) << 32;
+                let second = flags << 48 | reserved | length;
+                [NETCONDUIT_PREFIX << 16 | code, second, correlation, timestamp]
             }
         };
         let mut bytes = [0; HEADER_LEN];
@@ -88,21 +107,27 @@ impl Header {
         if !fits && let Some(fault) = prefix_fault(Some(dialect), bytes) {
             return Err(fault);
         }
-        let (code, flags, length, correlation, timestamp) = match dialect {
+        let (code, flags, length, correlation, timestamp, reserved) = match dialect {
             Dialect::Cndt => (
                 u16::from(byte_5(first)),
                 low_16(first),
                 low_32(second >> 32),
                 second << 32 | third >> 32,
                 third << 32 | fourth >> 32,
+                low_32(fourth),
             ),
-            Dialect::Netconduit => {
-                (low_16(first), low_16(second >> 48), low_32(second), third, fourth)
-            }
+            Dialect::Netconduit => (
+                low_16(first),
+                low_16(second >> 48),
+                low_32(second),
+                third,
+                fourth,
+                u32::from(low_16(second >> 32)),
+            ),
         };
         let (flags, unknown_flags) = Flags::from_bits(dialect, flags);
         let kind = Kind::from_code(dialect, code);
-        Ok(Self { kind, flags, unknown_flags, length, correlation, timestamp })
+        Ok(Self { kind, flags, unknown_flags, length, correlation, timestamp, reserved })
     }
 
     /// The announced length as a size in memory. One that this machine cannot address is as large

@@ -6,16 +6,10 @@
 //!
 //! ```
 //! use bytes::BytesMut;
-//! use cndt_core::wire::{Decoder, Dialect, Dialects, Flags, Header, Kind, write_frame};
+//! use cndt_core::wire::{Decoder, Dialect, Dialects, Header, Kind, write_frame};
 //!
-//! let header = Header {
-//!     kind: Kind::RpcRequest,
-//!     flags: Flags::empty(),
-//!     unknown_flags: 0,
-//!     length: 0, // patched in once the payload is written
-//!     correlation: 1,
-//!     timestamp: 1_700_000_000_000,
-//! };
+//! // The length is patched in once the payload is written.
+//! let header = Header { correlation: 1, ..Header::new(Kind::RpcRequest) };
 //! let mut out = BytesMut::new();
 //! write_frame(&mut out, Dialect::Cndt, &header, 8192, |payload| {
 //!     payload.extend_from_slice(b"\x80");

@@ -55,8 +55,7 @@ fn run() -> Result<(), Failed> {
 /// Writes a frame, and reads it back byte by byte.
 fn round_trip(dialect: Dialect, flags: Flags, payload: &[u8]) -> Result<(), Failed> {
     let kind = Kind::RpcRequest;
-    let header =
-        Header { kind, flags, unknown_flags: 0, length: 0, correlation: 1, timestamp: 1_700_000 };
+    let header = Header { flags, correlation: 1, timestamp: 1_700_000, ..Header::new(kind) };
     let mut out = BytesMut::new();
     let write = |out: &mut BytesMut| {
         out.extend_from_slice(payload);

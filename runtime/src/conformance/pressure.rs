@@ -151,15 +151,8 @@ pub async fn is_not_held_up_by_a_client_that_does_not_read<R: Runtime>() -> Outc
 }
 
 fn ping_frame() -> Vec<u8> {
-    use cndt_core::wire::{Dialect, Flags, Header, Kind, write_frame};
-    let header = Header {
-        kind: Kind::HeartbeatPing,
-        flags: Flags::empty(),
-        unknown_flags: 0,
-        length: 0,
-        correlation: 0,
-        timestamp: 0,
-    };
+    use cndt_core::wire::{Dialect, Header, Kind, write_frame};
+    let header = Header::new(Kind::HeartbeatPing);
     let mut out = bytes::BytesMut::new();
     let written = write_frame(&mut out, Dialect::Netconduit, &header, 1024, |_| {
         Ok::<_, std::convert::Infallible>(())

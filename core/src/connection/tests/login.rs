@@ -163,14 +163,7 @@ fn silence_ends_a_handshake_at_its_deadline_and_not_before() {
 
 #[test]
 fn a_peer_of_the_other_dialect_is_refused_in_its_own() {
-    let header = Header {
-        kind: Kind::AuthRequest,
-        flags: Flags::empty(),
-        unknown_flags: 0,
-        length: 0,
-        correlation: 1,
-        timestamp: 5,
-    };
+    let header = Header { correlation: 1, timestamp: 5, ..Header::new(Kind::AuthRequest) };
     let mut login = BytesMut::new();
     write_frame(&mut login, Dialect::Cndt, &header, 100, |out| {
         out.extend_from_slice(&[0x80]);
