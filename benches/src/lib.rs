@@ -23,7 +23,7 @@ impl Pair {
     pub fn new() -> Result<Self, LimitError> {
         let now = Instant::ZERO;
         let credentials = Credentials::netconduit("secret");
-        let client = Connection::client(now, Config::default(), credentials)?;
+        let client = Connection::client(now, Config::default(), credentials, Entropy([9; 64]))?;
         let access = Access::netconduit("secret");
         let server = Connection::server(now, Config::default(), access, Entropy([7; 64]))?;
         let mut pair = Self { client, server };

@@ -18,28 +18,33 @@
 //! screen. This is a whole one, over an in-memory link instead of a socket:
 //!
 //! ```
-//! use cndt_core::auth::{Access, Credentials, Entropy};
+//! use cndt_core::auth::scram::Derivation;
+//! use cndt_core::auth::{Access, Credentials, Entropy, UserName};
 //! use cndt_core::connection::{Config, Connection, Event};
 //! use cndt_core::message::Raw;
 //! use cndt_core::time::Instant;
 //! use core::time::Duration;
 //!
-//! let now = Instant::ZERO;
-//! let mut client = Connection::client(now, Config::default(), Credentials::netconduit("secret"))?;
-//! let mut server =
-//!     Connection::server(now, Config::default(), Access::netconduit("secret"), Entropy([7; 64]))?;
+//! // What a server stores of a password. Salt and entropy come from the operating system.
+//! let verifier = Derivation::new("secret", &[7; 16], 100_000)?.run().verifier();
+//! let access = Access::new().with_user(UserName::default(), verifier);
+//! let mine = Credentials::new(UserName::default(), "secret")?;
 //!
-//! let mut greeted = false;
+//! let now = Instant::ZERO;
+//! let mut client = Connection::client(now, Config::default(), mine, Entropy([1; 64]))?;
+//! let mut server = Connection::server(now, Config::default(), access, Entropy([2; 64]))?;
+//!
 //! let mut answer = None;
-//! while answer.is_none() {
+//! while answer.is_none() && !client.is_closed() {
 //!     // What a driver does: move bytes, then look at the events. 0x2a is 42 in MessagePack.
 //!     pump(now, &mut client, &mut server);
 //!     pump(now, &mut server, &mut client);
 //!     while let Some(event) = client.poll_event() {
 //!         match event {
+//!             // Slow on purpose: a driver runs it where waiting does no harm.
+//!             Event::Derive(derivation) => assert!(client.derived(now, derivation.run())),
 //!             Event::Opened(_) => {
-//!                 let call = client.call(now, "answer", &Raw(&[0x80]), Duration::from_secs(30));
-//!                 greeted = call.is_ok();
+//!                 client.call(now, "answer", &Raw(&[0x80]), Duration::from_secs(30))?;
 //!             }
 //!             Event::Finished { outcome, .. } => answer = outcome.ok().map(|reply| reply.data),
 //!             _ => {}
@@ -47,10 +52,9 @@
 //!     }
 //!     while let Some(event) = server.poll_event() {
 //!         if let Event::Request(request) = event {
-//!             server.respond(now, request.id, &Raw(&[0x2a])).expect("the request is open");
+//!             server.respond(now, request.id, &Raw(&[0x2a]))?;
 //!         }
 //!     }
-//!     # if !greeted && client.is_closed() { break }
 //! }
 //! assert_eq!(answer.as_deref(), Some(&[0x2a][..]));
 //!
@@ -59,7 +63,7 @@
 //!     from.advance_transmit(now, bytes.len());
 //!     to.receive(now, &bytes);
 //! }
-//! # Ok::<(), cndt_core::limits::LimitError>(())
+//! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
 //! [`receive`]: connection::Connection::receive

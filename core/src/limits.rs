@@ -29,6 +29,16 @@ pub struct Limits {
     /// Payload bytes of one frame before login. 8 KiB: login frames are far smaller, and whoever
     /// has not logged in gets no more memory than that.
     pub preauth_frame_max: usize,
+    /// The fewest iterations of key derivation that a client accepts. 100,000: a server that asks
+    /// for fewer makes a captured login cheap to guess at. At least 4,096.
+    pub iterations_min: u32,
+    /// The most iterations that a client accepts. 2,000,000: more only keep it busy.
+    pub iterations_max: u32,
+    /// How long the answer to a wrong password is held back. 500 ms: no one guesses fast over one
+    /// connection; the next attempt needs a new one.
+    pub refusal_delay: Duration,
+    /// When a client that finds the server full is told to try again. 5 s.
+    pub busy_retry_after: Duration,
     /// Bytes that a payload may have after decompression. 10 MiB: what it could have had without.
     pub decompressed_max: usize,
     /// Output to input ratio of decompression, applied beyond the first MiB of output. 128:
@@ -71,6 +81,10 @@ impl Default for Limits {
         Self {
             frame_max: 10 * MIB,
             preauth_frame_max: 8 * KIB,
+            iterations_min: 100_000,
+            iterations_max: 2_000_000,
+            refusal_delay: Duration::from_millis(500),
+            busy_retry_after: Duration::from_secs(5),
             decompressed_max: 10 * MIB,
             compression_ratio_max: 128,
             depth_max: 64,
@@ -128,6 +142,17 @@ impl Limits {
             (KIB..=self.frame_max).contains(&self.preauth_frame_max),
             "preauth_frame_max",
             "must be at least 1 KiB and no more than frame_max",
+        )?;
+        let accepted = crate::auth::scram::ITERATIONS;
+        ensure(
+            accepted.contains(&self.iterations_min),
+            "iterations_min",
+            "must be from 4096 to 2000000",
+        )?;
+        ensure(
+            (self.iterations_min..=*accepted.end()).contains(&self.iterations_max),
+            "iterations_max",
+            "must be at least iterations_min, and at most 2000000",
         )?;
         ensure(self.compression_ratio_max > 0, "compression_ratio_max", "must be at least 1")?;
         ensure(self.depth_max <= 512, "depth_max", "must be at most 512")?;

@@ -1,51 +1,129 @@
 //! Who may connect: credentials of a client, access rules of a server.
 //!
+//! In dialect `cndt` a user proves a password by SCRAM-SHA-256 ([`scram`]): the server keeps
+//! [`Verifier`](scram::Verifier)s and never sees a password, and proves in turn that it knew them.
+//!
 //! Dialect `netconduit` proves a password by its SHA-256 (wire fact 1). The proof is neither salted
 //! nor fresh: whoever records it can replay it. It is what the Python package speaks, and is used
 //! only where it is named.
 //!
 //! ```
-//! use cndt_core::auth::{Access, Credentials};
+//! use cndt_core::auth::scram::Derivation;
+//! use cndt_core::auth::{Access, Credentials, UserName};
 //!
-//! let mine = Credentials::netconduit("secret");
-//! let server = Access::netconduit("secret");
-//! assert!(server.accepts_netconduit());
+//! let verifier = Derivation::new("secret", &[7; 16], 4096)?.run().verifier();
+//! let server = Access::new().with_user(UserName::default(), verifier);
+//! assert!(server.accepts_cndt() && !server.accepts_netconduit());
+//!
+//! let mine = Credentials::new(UserName::default(), "secret")?;
 //! // Neither shows its secret.
-//! assert_eq!(format!("{mine:?}"), "Credentials { dialect: Netconduit, .. }");
+//! assert_eq!(format!("{mine:?}"), "Credentials { dialect: Cndt, .. }");
+//! # Ok::<(), cndt_core::auth::scram::ScramError>(())
 //! ```
 
 mod legacy;
 pub mod scram;
+mod user;
 
+use alloc::collections::BTreeMap;
+use alloc::string::String;
 use core::fmt;
 
-use zeroize::{Zeroize, ZeroizeOnDrop};
+use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use crate::wire::Dialect;
+use scram::{Derivation, Keys, PASSWORD_LENGTH, ScramError, ServerFirst, Verifier};
 
 pub(crate) use legacy::{PasswordHash, write_hex};
+pub use user::{UserName, UserNameError};
 
 /// What a client proves itself with, and in which dialect.
 #[derive(Clone)]
 pub struct Credentials {
-    hash: PasswordHash,
+    secret: Secret,
+}
+
+#[derive(Clone)]
+enum Secret {
+    Scram(ScramSecret),
+    Netconduit(PasswordHash),
+}
+
+/// What a client of dialect `cndt` knows.
+#[derive(Clone)]
+pub(crate) struct ScramSecret {
+    pub(crate) user: UserName,
+    password: Zeroizing<String>,
+    known: Option<Keys>,
 }
 
 impl Credentials {
+    /// Logs in by SCRAM-SHA-256, in dialect `cndt`. The password is taken as it is, without any
+    /// normalization; 1 to 1024 bytes.
+    ///
+    /// # Errors
+    /// [`ScramError::PasswordLength`].
+    pub fn new(user: UserName, password: &str) -> Result<Self, ScramError> {
+        if !PASSWORD_LENGTH.contains(&password.len()) {
+            return Err(ScramError::PasswordLength(password.len()));
+        }
+        let password = Zeroizing::new(String::from(password));
+        Ok(Self { secret: Secret::Scram(ScramSecret { user, password, known: None }) })
+    }
+
     /// Logs in by the SHA-256 of `password`, as the Python package does.
     ///
     /// Anyone who sees the login can repeat it: use it on trusted networks or inside TLS.
     pub fn netconduit(password: &str) -> Self {
-        Self { hash: PasswordHash::of(password) }
+        Self { secret: Secret::Netconduit(PasswordHash::of(password)) }
+    }
+
+    /// Keeps keys of an earlier login. A server that asks for the same salt and iterations is
+    /// answered at once, and one that asks for fewer iterations is no longer trusted.
+    #[must_use]
+    pub fn with_keys(mut self, keys: Keys) -> Self {
+        if let Secret::Scram(secret) = &mut self.secret {
+            secret.known = Some(keys);
+        }
+        self
     }
 
     /// The dialect that a connection with these credentials speaks.
     pub fn dialect(&self) -> Dialect {
-        Dialect::Netconduit
+        match self.secret {
+            Secret::Scram(_) => Dialect::Cndt,
+            Secret::Netconduit(_) => Dialect::Netconduit,
+        }
     }
 
-    pub(crate) fn legacy_hash(&self) -> &PasswordHash {
-        &self.hash
+    pub(crate) fn into_scram(self) -> Result<ScramSecret, PasswordHash> {
+        match self.secret {
+            Secret::Scram(secret) => Ok(secret),
+            Secret::Netconduit(hash) => Err(hash),
+        }
+    }
+}
+
+impl ScramSecret {
+    /// The fewest iterations that this server asked for so far.
+    pub(crate) fn known_iterations(&self) -> Option<u32> {
+        self.known.as_ref().map(Keys::iterations)
+    }
+
+    /// Keys that fit, or the work that makes them.
+    pub(crate) fn keys_for(&self, server: &ServerFirst) -> Result<Keys, Derivation> {
+        let (salt, iterations) = (&server.salt, server.iterations);
+        let fits = |keys: &&Keys| keys.salt() == salt && keys.iterations() == iterations;
+        match self.known.as_ref().filter(fits) {
+            Some(keys) => Ok(keys.clone()),
+            None => Err(Derivation::of_checked(&self.password, salt, iterations)),
+        }
+    }
+}
+
+impl fmt::Debug for ScramSecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ScramSecret").field("user", &self.user).finish_non_exhaustive()
     }
 }
 
@@ -55,21 +133,68 @@ impl fmt::Debug for Credentials {
     }
 }
 
-/// What a server asks of those who connect.
-#[derive(Clone)]
+/// What a server asks of those who connect. As it is made, it lets nobody in.
+#[derive(Clone, Default)]
 pub struct Access {
+    users: BTreeMap<UserName, Verifier>,
+    /// What a user who does not exist is made of: known only to whoever has all the verifiers.
+    decoy_secret: Zeroizing<[u8; 32]>,
     netconduit: Option<PasswordHash>,
 }
 
 impl Access {
-    /// Accepts logins of the Python package by the SHA-256 of `password`.
+    /// Nobody.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Lets a user in, in dialect `cndt`. A user who was there already gets the new verifier.
+    ///
+    /// The salt and iterations of the first user by name are also those that strangers see for
+    /// users who do not exist: give all users the same iterations.
+    #[must_use]
+    pub fn with_user(mut self, user: UserName, verifier: Verifier) -> Self {
+        self.users.insert(user, verifier);
+        let mix = |secret, verifier: &Verifier| Zeroizing::new(verifier.mix_into(&secret));
+        self.decoy_secret = self
+            .users
+            .values()
+            .fold(Zeroizing::default(), |secret: Zeroizing<[u8; 32]>, verifier| {
+                mix(*secret, verifier)
+            });
+        self
+    }
+
+    /// Accepts logins of the Python package by the SHA-256 of `password`. Better another one than
+    /// the users have: whoever sees such a login can use it.
+    #[must_use]
+    pub fn with_netconduit(mut self, password: &str) -> Self {
+        self.netconduit = Some(PasswordHash::of(password));
+        self
+    }
+
+    /// Accepts nothing but logins of the Python package by the SHA-256 of `password`.
     pub fn netconduit(password: &str) -> Self {
-        Self { netconduit: Some(PasswordHash::of(password)) }
+        Self::new().with_netconduit(password)
+    }
+
+    /// Whether logins in dialect `cndt` are accepted.
+    pub fn accepts_cndt(&self) -> bool {
+        !self.users.is_empty()
     }
 
     /// Whether logins in dialect `netconduit` are accepted.
     pub fn accepts_netconduit(&self) -> bool {
         self.netconduit.is_some()
+    }
+
+    /// What this user's proof is to be checked with. A user who does not exist gets something that
+    /// looks the same from outside; `None` if there are no users at all.
+    pub(crate) fn verifier(&self, user: &UserName) -> Option<Verifier> {
+        let first = self.users.values().next()?;
+        // Made in either case, so that both take as long.
+        let decoy = Verifier::decoy(&self.decoy_secret, user.as_str(), first);
+        Some(self.users.get(user).cloned().unwrap_or(decoy))
     }
 
     /// Compares in constant time.
@@ -81,6 +206,7 @@ impl Access {
 impl fmt::Debug for Access {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Access")
+            .field("users", &self.users.len())
             .field("netconduit", &self.accepts_netconduit())
             .finish_non_exhaustive()
     }
@@ -91,6 +217,32 @@ impl fmt::Debug for Access {
 /// They must come from the operating system's generator and be used once.
 #[derive(Clone, Zeroize, ZeroizeOnDrop)]
 pub struct Entropy(pub [u8; 64]);
+
+impl Entropy {
+    /// What this side adds to the login's freshness. Everyone sees it.
+    pub(crate) fn nonce(&self) -> [u8; 32] {
+        let [public, _] = self.halves();
+        public
+    }
+
+    /// 128 hex digits that tell nothing of anything else.
+    pub(crate) fn session_token(&self) -> [u8; 128] {
+        let [_, secret] = self.halves();
+        let mut token = [0; 128];
+        let (first, second) = token.split_at_mut(64);
+        write_hex(&scram::sign(&secret, b"session token 0"), first);
+        write_hex(&scram::sign(&secret, b"session token 1"), second);
+        token
+    }
+
+    fn halves(&self) -> [[u8; 32]; 2] {
+        let mut halves = [[0; 32]; 2];
+        for (half, bytes) in halves.iter_mut().zip(self.0.as_chunks().0) {
+            *half = *bytes;
+        }
+        halves
+    }
+}
 
 impl fmt::Debug for Entropy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -17,11 +17,16 @@ pub struct Config {
     pub heartbeat_interval: Duration,
     /// A peer that has sent no complete frame for so long is taken for dead. 90 s.
     pub heartbeat_timeout: Duration,
-    /// Whether large payloads are sent compressed. Received ones are read either way. Off.
+    /// Whether large payloads are sent compressed. In dialect `cndt` both sides must want it, and
+    /// compressed payloads are refused otherwise; in dialect `netconduit` they are read either way.
+    /// Off.
     pub compression: bool,
     /// Whether the peer is asked to pause when the receive queue fills. On. TCP itself pushes back
     /// either way.
     pub backpressure: bool,
+    /// What the TLS session beneath exports under `EXPORTER-Channel-Binding` (RFC 9266), the same on
+    /// both sides. With it the login of dialect `cndt` is bound to that session. None.
+    pub channel_binding: Option<[u8; 32]>,
     /// Bounds on memory and patience.
     pub limits: Limits,
     /// Ties the monotonic clock to the calendar, for timestamps on the wire.
@@ -38,6 +43,7 @@ impl Default for Config {
             heartbeat_timeout: Duration::from_secs(90),
             compression: false,
             backpressure: true,
+            channel_binding: None,
             limits: Limits::default(),
             wall: WallAnchor::default(),
         }

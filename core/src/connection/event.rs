@@ -4,6 +4,10 @@ use core::time::Duration;
 
 use bytes::Bytes;
 
+use super::shared::Format;
+use crate::auth::UserName;
+use crate::auth::scram::{Derivation, ScramError};
+use crate::message::auth::{Failure, RefusalCode};
 use crate::message::{MessageError, Text};
 use crate::rpc::{Reply, RpcError};
 use crate::time::Instant;
@@ -45,7 +49,10 @@ impl SendId {
 /// What a connection tells its driver.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
-    /// The login succeeded; comes first.
+    /// A client of dialect `cndt` needs keys for its login: run this where waiting does no harm,
+    /// and hand them in by `Connection::derived`.
+    Derive(Derivation),
+    /// The login succeeded; comes before everything else but [`Event::Derive`].
     Opened(Opened),
     /// The peer sent a message.
     Message(Message),
@@ -74,6 +81,8 @@ pub enum Event {
 pub struct Opened {
     /// The dialect of the connection.
     pub dialect: Dialect,
+    /// Who has logged in; `None` in dialect `netconduit`, which knows no users.
+    pub user: Option<UserName>,
     /// The peer's own name; empty if it gave none.
     pub peer_name: String,
     /// The peer's own version; empty if it gave none.
@@ -160,11 +169,11 @@ pub enum CloseReason {
     #[error("closed by the peer")]
     Peer,
     /// The server refused the login.
-    #[error("the server refused the login: {reason}; check the password")]
-    LoginRefused {
-        /// The server's words.
-        reason: String,
-    },
+    #[error("the server refused the login: {}; {}", .0.reason, advice(.0.code))]
+    LoginRefused(Failure),
+    /// The server speaks the other dialect.
+    #[error("the peer speaks dialect {0}; choose it explicitly if that is what you want")]
+    OtherDialect(Dialect),
     /// The client's login was wrong (as the server sees it).
     #[error("the peer's login was refused: {0}")]
     LoginRejected(LoginRejection),
@@ -197,11 +206,21 @@ pub enum CloseReason {
     TransportLost,
 }
 
+fn advice(code: RefusalCode) -> &'static str {
+    match code {
+        RefusalCode::AuthFailed => "check user and password",
+        RefusalCode::MechRequired => "choose the other dialect explicitly if you mean it",
+        RefusalCode::Busy => "try again later",
+        RefusalCode::Protocol => "the two sides disagree about the protocol",
+        RefusalCode::Unspecified => "check the password",
+    }
+}
+
 /// Why a server refused a login.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum LoginRejection {
-    /// The proof does not fit.
-    #[error("wrong password")]
+    /// The proof does not fit, or the user is unknown.
+    #[error("wrong user or password")]
     WrongPassword,
     /// The server does not take this dialect.
     #[error("dialect {0} is not accepted here")]
@@ -230,6 +249,14 @@ pub enum Violation {
         /// What is wrong with it.
         error: MessageError,
     },
+    /// A login of dialect `cndt` that does not follow its rules.
+    #[error("{} is wrong: {fault}", .kind.name())]
+    Login {
+        /// The frame's type.
+        kind: Kind,
+        /// What is wrong with it.
+        fault: LoginFault,
+    },
     /// An answer to a call that was never made.
     #[error("an answer to call {correlation}, which was never made")]
     UnknownCall {
@@ -252,6 +279,44 @@ pub enum Violation {
         /// The last one.
         last: Strike,
     },
+}
+
+/// What can be wrong with a login of dialect `cndt`.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum LoginFault {
+    /// Flags or reserved bytes that are not 0.
+    #[error("flags and reserved bytes must be 0 before login")]
+    OddHeader,
+    /// A correlation id of 0, or another one than the login began with.
+    #[error("correlation id {0} is not that of the login, or 0")]
+    Correlation(u64),
+    /// Not a SCRAM message.
+    #[error("{0}")]
+    Scram(ScramError),
+    /// A mechanism that was not offered, or does not fit the message.
+    #[error("a mechanism was chosen that does not fit what was offered")]
+    Mechanism,
+    /// A number of iterations outside of `Limits::iterations_min` and `iterations_max`.
+    #[error("{iterations} iterations are asked for; {min} to {max} are accepted")]
+    Iterations {
+        /// What the server asks for.
+        iterations: u32,
+        /// `Limits::iterations_min`.
+        min: u32,
+        /// `Limits::iterations_max`.
+        max: u32,
+    },
+    /// Fewer iterations than this server asked for before.
+    #[error("the server asks for {iterations} iterations, and asked for {before} before")]
+    Weakened {
+        /// What the server asks for.
+        iterations: u32,
+        /// What it asked for before.
+        before: u32,
+    },
+    /// The server's signature is wrong: it does not know the password's verifier.
+    #[error("the server did not prove that it knows the password; it may be an impostor")]
+    ServerUnproven,
 }
 
 /// Misuse that a connection survives, until it happens too often.
@@ -302,7 +367,7 @@ pub enum SendError {
     #[error("the connection takes no new messages or calls {0}")]
     NotOpen(PhaseName),
     /// The frame would be larger than the limit.
-    #[error("the payload has {length} bytes, more than limits.frame_max ({max})")]
+    #[error("the payload has {length} bytes, more than limits.frame_max of one side ({max})")]
     TooLarge {
         /// Its length in bytes.
         length: usize,
@@ -320,13 +385,13 @@ pub enum SendError {
         /// The connection's dialect.
         dialect: Dialect,
     },
-    /// A message that was encoded for peers of the other dialect.
-    #[error("the message was encoded for dialect {frame}, the connection speaks {connection}")]
-    DialectMismatch {
-        /// The message's dialect.
-        frame: Dialect,
-        /// The connection's dialect.
-        connection: Dialect,
+    /// A message that was encoded for other peers.
+    #[error("the message was encoded for {frame}, the connection takes {connection}")]
+    FormatMismatch {
+        /// What the message is.
+        frame: Format,
+        /// What the connection takes.
+        connection: Format,
     },
     /// All correlation ids are used up: connect again.
     #[error("all call ids of this connection are used up; connect again")]
@@ -350,6 +415,8 @@ pub struct Deadline {
 pub enum Timer {
     /// The handshake must be done.
     Auth,
+    /// A refusal has been held back long enough.
+    Refusal,
     /// A freshly joined peer is asked whether it listens.
     JoinProbe,
     /// A call has waited long enough.

@@ -8,7 +8,7 @@ use super::send_buffer::{Class, SendBuffer};
 use crate::message::BodyError;
 use crate::time::Instant;
 use crate::wire::{Decoder, Dialect, Flags, Kind};
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 
 /// The peer's end of the stream, which is acted upon only when everything before it was read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,6 +25,10 @@ pub(super) struct Link {
     pub(super) now: Instant,
     pub(super) started: Instant,
     pub(super) decoder: Decoder,
+    /// The largest payload that both sides take.
+    pub(super) frame_max: usize,
+    /// Whether large payloads are compressed: this side wants to, and the peer can read them.
+    pub(super) compression: bool,
     pub(super) out: SendBuffer,
     pub(super) events: EventQueue,
     pub(super) stats: Stats,
@@ -49,8 +53,8 @@ impl Link {
             flags,
             correlation,
             timestamp: self.config.wall.unix_millis(self.now),
-            frame_max: self.config.limits.frame_max,
-            compression: self.config.compression,
+            frame_max: self.frame_max,
+            compression: self.compression,
         }
     }
 
@@ -64,6 +68,30 @@ impl Link {
         self.out.write(class, |out| envelope.write(out, body))?;
         self.stats.frames_sent = self.stats.frames_sent.saturating_add(1);
         Ok(())
+    }
+
+    /// Queues a frame of a login in dialect `cndt`, and gives its bytes: they are proven later.
+    pub(super) fn write_login(
+        &mut self,
+        kind: Kind,
+        correlation: u64,
+        body: impl FnOnce(&mut BytesMut),
+    ) -> Bytes {
+        let flags = Flags::empty();
+        let envelope = Envelope {
+            compression: false,
+            ..self.envelope(Dialect::Cndt, kind, flags, correlation)
+        };
+        let mut frame = BytesMut::new();
+        // The parts were validated with the configuration, so this frame always fits.
+        let _ = envelope.write(&mut frame, |out| {
+            body(out);
+            Ok(())
+        });
+        let frame = frame.freeze();
+        self.out.push(Class::Control, frame.clone());
+        self.stats.frames_sent = self.stats.frames_sent.saturating_add(1);
+        frame
     }
 
     /// Queues a frame without payload. A type that the dialect lacks is left out: only peers of the

@@ -4,16 +4,18 @@
 //! ping alike. See the crate's documentation for the contract and a whole driver.
 //!
 //! ```
-//! use cndt_core::auth::Credentials;
+//! use cndt_core::auth::{Credentials, Entropy, UserName};
 //! use cndt_core::connection::{Config, Connection, PhaseName};
 //! use cndt_core::time::Instant;
 //!
+//! let mine = Credentials::new(UserName::default(), "secret")?;
+//! let random = Entropy([7; 64]); // from the operating system, of course
 //! let client =
-//!     Connection::client(Instant::ZERO, Config::default(), Credentials::netconduit("secret"))?;
+//!     Connection::client(Instant::ZERO, Config::default(), mine, random)?;
 //! assert_eq!(client.phase(), PhaseName::Handshake);
-//! // The login is already waiting to be written, as one piece (wire fact 2).
+//! // The login is already waiting to be written.
 //! assert_eq!(client.transmit().count(), 1);
-//! # Ok::<(), cndt_core::limits::LimitError>(())
+//! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
 mod calls;
@@ -41,19 +43,21 @@ use bytes::BytesMut;
 
 pub use config::{Config, IDENTITY_MAX};
 pub use event::{
-    CallFailure, CallId, CloseReason, Closed, Deadline, Event, LoginRejection, Message, Opened,
-    Outcome, PhaseName, Request, RequestId, SendError, SendId, Stats, Strike, Timer, Violation,
+    CallFailure, CallId, CloseReason, Closed, Deadline, Event, LoginFault, LoginRejection, Message,
+    Opened, Outcome, PhaseName, Request, RequestId, SendError, SendId, Stats, Strike, Timer,
+    Violation,
 };
 pub use handshake::Vacancy;
-pub use shared::SharedMessage;
+pub use shared::{Format, SharedMessage};
 
+use crate::auth::scram::Keys;
 use crate::auth::{Access, Credentials, Entropy};
 use crate::limits::LimitError;
 use crate::message::Body;
 use crate::rpc::RpcError;
 use crate::time::Instant;
 use crate::wire::{Decoder, Dialect, Dialects};
-use handshake::Handshake;
+use handshake::{ClientLogin, Handshake, ServerLogin};
 use link::{Link, PeerEnd};
 use open::Open;
 use phase::Phase;
@@ -73,7 +77,7 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// A client's side. Its login is queued at once.
+    /// A client's side. Its login is queued at once; [`Event::Derive`] may follow.
     ///
     /// # Errors
     /// A configuration value that makes no sense.
@@ -81,9 +85,11 @@ impl Connection {
         now: Instant,
         config: Config,
         credentials: Credentials,
+        entropy: Entropy,
     ) -> Result<Self, LimitError> {
-        let mut link = Self::link(now, config, Dialects::from(credentials.dialect()))?;
-        let handshake = Handshake::client(&mut link, &credentials);
+        let mut link = Self::link(now, config)?;
+        let login = ClientLogin::begin(&mut link, credentials, &entropy);
+        let handshake = Handshake::client(&link, login);
         Ok(Self { link, phase: Phase::Handshake(Box::new(handshake)) })
     }
 
@@ -97,17 +103,19 @@ impl Connection {
         access: Access,
         entropy: Entropy,
     ) -> Result<Self, LimitError> {
-        let link = Self::link(now, config, Dialects::BOTH)?;
-        let handshake = Handshake::server(&link, access, entropy);
+        let link = Self::link(now, config)?;
+        let handshake = Handshake::server(&link, ServerLogin::new(access, entropy));
         Ok(Self { link, phase: Phase::Handshake(Box::new(handshake)) })
     }
 
-    fn link(now: Instant, config: Config, accept: Dialects) -> Result<Link, LimitError> {
+    fn link(now: Instant, config: Config) -> Result<Link, LimitError> {
         config.validate()?;
         Ok(Link {
             now,
             started: now,
-            decoder: Decoder::new(accept, config.limits.preauth_frame_max),
+            decoder: Decoder::new(Dialects::BOTH, config.limits.preauth_frame_max),
+            frame_max: config.limits.frame_max,
+            compression: config.compression,
             config,
             out: SendBuffer::default(),
             events: queue::EventQueue::default(),
@@ -167,6 +175,26 @@ impl Connection {
     }
 
     // Commands
+
+    /// Hands in the keys that [`Event::Derive`] asked for, and goes on with the login. False, and
+    /// nothing happens, when these were not asked for or come too late.
+    pub fn derived(&mut self, now: Instant, keys: Keys) -> bool {
+        self.clock(now);
+        let Phase::Handshake(handshake) = &self.phase else { return false };
+        if !handshake.awaits(&keys) {
+            return false;
+        }
+        self.step(|phase, link| match phase {
+            Phase::Handshake(handshake) => {
+                Phase::Handshake(Box::new(handshake.derived(link, keys)))
+            }
+            other @ (Phase::Open(_) | Phase::Draining(_) | Phase::Ending(_) | Phase::Closed) => {
+                other
+            }
+        });
+        self.process();
+        true
+    }
 
     /// Calls a method of the peer. [`Event::Finished`] tells how it ended, exactly once.
     ///
@@ -344,9 +372,7 @@ impl Connection {
     /// False while the receive queue is full, and after the end: stop reading, and the peer's TCP
     /// stops sending.
     pub fn wants_read(&self) -> bool {
-        !matches!(self.phase, Phase::Closed)
-            && self.link.peer_end == PeerEnd::NotSeen
-            && !self.link.inbox_full()
+        self.phase.wants_read() && self.link.peer_end == PeerEnd::NotSeen && !self.link.inbox_full()
     }
 
     /// Everything is written that ever will be: shut the write half down, then tell by
@@ -390,6 +416,11 @@ impl Connection {
     /// The dialect; `None` on a server until the first bytes have come.
     pub fn dialect(&self) -> Option<Dialect> {
         self.link.decoder.dialect()
+    }
+
+    /// How frames for this peer are written; `None` before login.
+    pub fn format(&self) -> Option<Format> {
+        self.phase.open().map(|open| open.format(&self.link))
     }
 
     /// Own calls without an outcome.
@@ -440,7 +471,7 @@ impl Connection {
 
     /// Works off what was received, as long as there is room for what it holds.
     fn process(&mut self) {
-        while !self.link.inbox_full() && self.interprets() {
+        while !self.link.inbox_full() && self.interprets() && self.phase.wants_read() {
             match self.link.decoder.next_frame() {
                 Ok(Some(frame)) => {
                     let count = &mut self.link.stats.frames_received;

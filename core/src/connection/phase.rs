@@ -154,13 +154,7 @@ impl Phase {
 
     pub(super) fn on_timeout(self, link: &mut Link) -> Self {
         match self {
-            Self::Handshake(handshake) => {
-                if link.now < handshake.deadline() {
-                    return Self::Handshake(handshake);
-                }
-                link.finish(CloseReason::AuthTimeout { after: link.config.auth_timeout });
-                Self::Closed
-            }
+            Self::Handshake(handshake) => handshake.on_timeout(link),
             Self::Open(mut open) => match open.on_timeout(link) {
                 None => Self::Open(open),
                 Some(reason) => {
@@ -185,9 +179,7 @@ impl Phase {
     pub(super) fn next_deadline(&self, link: &Link) -> Option<Deadline> {
         let pause_max = link.config.limits.pause_max;
         match self {
-            Self::Handshake(handshake) => {
-                Some(Deadline { at: handshake.deadline(), why: Timer::Auth })
-            }
+            Self::Handshake(handshake) => Some(handshake.next_deadline()),
             Self::Open(open) => Some(open.next_deadline(pause_max)),
             Self::Draining(draining) => {
                 let inner = draining.open.next_deadline(pause_max);
@@ -199,6 +191,15 @@ impl Phase {
             }
             Self::Ending(ending) => Some(Deadline { at: ending.until, why: Timer::Linger }),
             Self::Closed => None,
+        }
+    }
+
+    /// False while nothing that comes in could be acted upon.
+    pub(super) fn wants_read(&self) -> bool {
+        match self {
+            Self::Handshake(handshake) => handshake.wants_read(),
+            Self::Open(_) | Self::Draining(_) | Self::Ending(_) => true,
+            Self::Closed => false,
         }
     }
 

@@ -1,61 +1,84 @@
+use core::fmt;
+
 use bytes::{Bytes, BytesMut};
 
 use super::encode::Envelope;
 use super::event::SendError;
 use crate::limits::Limits;
 use crate::message::{Body, rpc};
-use crate::wire::{Dialect, Flags, Kind};
+use crate::wire::{Dialect, Flags, HEADER_LEN, Kind};
+
+/// How frames for a peer are written: connections of one format can share them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Format {
+    /// The dialect.
+    pub dialect: Dialect,
+    /// Whether large payloads are compressed: this side wants to and the peer can read them.
+    pub compression: bool,
+}
+
+impl fmt::Display for Format {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let compression = if self.compression { "with" } else { "without" };
+        write!(f, "dialect {} {compression} compression", self.dialect)
+    }
+}
 
 /// A message that is encoded once and sent on many connections: a broadcast.
 ///
 /// ```
-/// use cndt_core::connection::SharedMessage;
+/// use cndt_core::connection::{Format, SharedMessage};
 /// use cndt_core::limits::Limits;
 /// use cndt_core::message::Raw;
 /// use cndt_core::wire::Dialect;
 ///
+/// let format = Format { dialect: Dialect::Cndt, compression: false };
 /// let news = SharedMessage::encode(
-///     Dialect::Netconduit, 1_700_000_000_000, "news", &Raw(&[0xc3]), false, &Limits::default())?;
-/// assert_eq!(news.dialect(), Dialect::Netconduit);
+///     format, 1_700_000_000_000, "news", &Raw(&[0xc3]), &Limits::default())?;
+/// assert_eq!(news.format(), format);
 /// # Ok::<(), cndt_core::connection::SendError>(())
 /// ```
 #[derive(Debug, Clone)]
 pub struct SharedMessage {
-    dialect: Dialect,
+    format: Format,
     frame: Bytes,
 }
 
 impl SharedMessage {
-    /// Encodes a message for peers of one dialect. `unix_millis` is its timestamp; `compression`
-    /// and `limits` are those of the connections that will send it.
+    /// Encodes a message for connections of one format. `unix_millis` is its timestamp, `limits`
+    /// are those of the connections.
     ///
     /// # Errors
     /// As `Connection::send`, but never `Blocked`.
     pub fn encode<B: Body + ?Sized>(
-        dialect: Dialect,
+        format: Format,
         unix_millis: u64,
         name: &str,
         data: &B,
-        compression: bool,
         limits: &Limits,
     ) -> Result<Self, SendError> {
         let envelope = Envelope {
-            dialect,
+            dialect: format.dialect,
             kind: Kind::Message,
             flags: Flags::empty(),
             correlation: 0,
             timestamp: unix_millis,
             frame_max: limits.frame_max,
-            compression,
+            compression: format.compression,
         };
         let mut frame = BytesMut::new();
         envelope.write(&mut frame, |out| rpc::write_message(out, name, data))?;
-        Ok(Self { dialect, frame: frame.freeze() })
+        Ok(Self { format, frame: frame.freeze() })
     }
 
-    /// The dialect of the connections that can send it.
-    pub fn dialect(&self) -> Dialect {
-        self.dialect
+    /// What it was encoded for.
+    pub fn format(&self) -> Format {
+        self.format
+    }
+
+    /// Bytes of its payload.
+    pub(super) fn payload_len(&self) -> usize {
+        self.frame.len().saturating_sub(HEADER_LEN)
     }
 
     /// The whole frame, header included.

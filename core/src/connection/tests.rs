@@ -8,6 +8,8 @@ use core::time::Duration;
 use bytes::{Bytes, BytesMut};
 
 use super::*;
+use crate::auth::UserName;
+use crate::auth::scram::Derivation;
 use crate::limits::Limits;
 use crate::message::{Raw, Typed, auth, from_slice, rpc};
 use crate::rpc::ErrorCode;
@@ -18,6 +20,7 @@ mod law;
 mod login;
 mod matrix;
 mod rpc_calls;
+mod scram;
 
 const SECOND: Duration = Duration::from_secs(1);
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -27,11 +30,37 @@ fn at(millis: u64) -> Instant {
 }
 
 fn client(config: Config) -> Connection {
-    Connection::client(Instant::ZERO, config, Credentials::netconduit("secret")).unwrap()
+    let credentials = Credentials::netconduit("secret");
+    Connection::client(Instant::ZERO, config, credentials, Entropy([9; 64])).unwrap()
 }
 
 fn server(config: Config) -> Connection {
     let access = Access::netconduit("secret");
+    Connection::server(Instant::ZERO, config, access, Entropy([7; 64])).unwrap()
+}
+
+/// Keys that are derived once for all tests. Few iterations: what they cost is not tested here.
+fn keys() -> Keys {
+    static KEYS: std::sync::LazyLock<Keys> =
+        std::sync::LazyLock::new(|| Derivation::new("secret", &[3; 16], 4096).unwrap().run());
+    KEYS.clone()
+}
+
+fn few_iterations(mut config: Config) -> Config {
+    config.limits.iterations_min = 4096;
+    config
+}
+
+/// A client of dialect `cndt` that knows its keys already.
+fn cndt_client(config: Config) -> Connection {
+    let credentials = Credentials::new(UserName::default(), "secret").unwrap().with_keys(keys());
+    let random = Entropy([9; 64]);
+    Connection::client(Instant::ZERO, few_iterations(config), credentials, random).unwrap()
+}
+
+/// A server that takes both dialects.
+fn both_server(config: Config) -> Connection {
+    let access = Access::netconduit("secret").with_user(UserName::default(), keys().verifier());
     Connection::server(Instant::ZERO, config, access, Entropy([7; 64])).unwrap()
 }
 
@@ -77,9 +106,19 @@ fn pair() -> (Connection, Connection) {
 
 /// One frame of dialect `netconduit`, as a peer would send it.
 fn frame(kind: Kind, flags: Flags, correlation: u64, payload: &[u8]) -> Vec<u8> {
+    frame_of(Dialect::Netconduit, kind, flags, correlation, payload)
+}
+
+fn frame_of(
+    dialect: Dialect,
+    kind: Kind,
+    flags: Flags,
+    correlation: u64,
+    payload: &[u8],
+) -> Vec<u8> {
     let header = Header { flags, correlation, timestamp: 5, ..Header::new(kind) };
     let mut out = BytesMut::new();
-    write_frame(&mut out, Dialect::Netconduit, &header, usize::MAX, |out| {
+    write_frame(&mut out, dialect, &header, usize::MAX, |out| {
         out.extend_from_slice(payload);
         Ok::<(), core::convert::Infallible>(())
     })

@@ -32,6 +32,13 @@ pub struct MessageError {
     pub kind: MessageErrorKind,
 }
 
+impl MessageError {
+    /// The same, in a payload that begins so many bytes earlier.
+    pub(super) fn moved_by(self, bytes: usize) -> Self {
+        Self { offset: self.offset.saturating_add(bytes), ..self }
+    }
+}
+
 /// What can be wrong with a payload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum MessageErrorKind {
@@ -74,6 +81,9 @@ pub enum MessageErrorKind {
     /// The payload cannot be decompressed.
     #[error("{0}")]
     Compression(crate::wire::InflateError),
+    /// A compressed payload, which this side did not say it would read.
+    #[error("a compressed payload was not agreed on at login")]
+    CompressionNotAgreed,
     /// A payload that should be empty.
     #[error("this frame carries no payload")]
     NotEmpty,
@@ -367,6 +377,11 @@ impl Levels {
 /// Appends the head of a map of `pairs` pairs (at most 15, which envelopes never exceed).
 pub(crate) fn put_map(out: &mut BytesMut, pairs: u8) {
     out.put_u8(0x80 | (pairs & 0x0f));
+}
+
+/// Appends the head of a list of `values` values (at most 15).
+pub(crate) fn put_array(out: &mut BytesMut, values: u8) {
+    out.put_u8(0x90 | (values & 0x0f));
 }
 
 /// Appends text. Longer than `u32::MAX` bytes cannot be sent anyway: frames end far below.

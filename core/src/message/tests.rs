@@ -191,7 +191,11 @@ proptest! {
         let all = Bytes::from(bytes);
         let _ = rpc::read_request(&all, 64);
         let _ = rpc::read_message(&all, 64);
-        let _ = auth::read_failure(&all, 64);
+        let _ = auth::Failure::read(&all, 64);
+        let _ = auth::Request::read(&all, 64);
+        let _ = auth::Challenge::read(&all, 64);
+        let _ = auth::Response::read(&all, 64);
+        let _ = auth::Success::read(&all, 64);
         let _ = check_for_python(&all);
         for dialect in [Dialect::Cndt, Dialect::Netconduit] {
             for kind in [Kind::RpcResponse, Kind::RpcError] {

@@ -97,7 +97,7 @@ pub(super) async fn login_as_client<R: Runtime>(
     let runtime = R::default();
     let mut stream = runtime.connect(address).await?;
     let credentials = Credentials::netconduit(PASSWORD);
-    let connection = Connection::client(runtime.now(), Config::default(), credentials)?;
+    let connection = Connection::client(runtime.now(), Config::default(), credentials, Entropy([9; 64]))?;
     login::<R>(&mut stream, connection).await?;
     Ok(stream)
 }

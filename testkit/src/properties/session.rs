@@ -70,7 +70,7 @@ fn server() -> Connection {
 
 fn client() -> Connection {
     let credentials = Credentials::netconduit("secret");
-    Connection::client(Instant::ZERO, Config::default(), credentials)
+    Connection::client(Instant::ZERO, Config::default(), credentials, Entropy([9; 64]))
         .expect("the defaults are valid")
 }
 

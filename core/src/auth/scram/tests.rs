@@ -4,6 +4,9 @@ use alloc::string::ToString;
 use alloc::vec;
 use alloc::vec::Vec;
 
+use base64ct::{Base64, Encoding};
+use sha2::Sha256;
+
 use super::*;
 
 fn hex(text: &str) -> Vec<u8> {

@@ -11,7 +11,7 @@ use crate::connection::link::Link;
 use crate::connection::send_buffer::Class;
 use crate::message::{MessageError, MessageErrorKind, rpc};
 use crate::rpc::{ErrorCode, Reply, RpcError};
-use crate::wire::{Flags, Frame, InflateLimits, Kind, inflate};
+use crate::wire::{Dialect, Flags, Frame, InflateLimits, Kind, inflate};
 
 impl Open {
     pub(in crate::connection) fn on_frame(
@@ -236,6 +236,9 @@ fn empty_reply() -> Reply {
 fn read_payload(link: &Link, frame: &Frame) -> Result<Bytes, MessageError> {
     if !frame.header.flags.contains(Flags::COMPRESSED) {
         return Ok(frame.payload.clone());
+    }
+    if frame.dialect == Dialect::Cndt && !link.config.compression {
+        return Err(MessageError { offset: 0, kind: MessageErrorKind::CompressionNotAgreed });
     }
     let limits = InflateLimits {
         output_max: link.config.limits.decompressed_max,

@@ -13,6 +13,7 @@ use super::heartbeat::Heartbeat;
 use super::join::Join;
 use super::link::Link;
 use super::send_buffer::{Class, Held};
+use super::shared::Format;
 use super::strikes::Strikes;
 use crate::wire::{Dialect, Kind};
 
@@ -62,6 +63,10 @@ impl Open {
 
     pub(super) fn dialect(&self) -> Dialect {
         self.dialect
+    }
+
+    pub(super) fn format(&self, link: &Link) -> Format {
+        Format { dialect: self.dialect, compression: link.compression }
     }
 
     pub(super) fn calls_open(&self) -> usize {

@@ -84,9 +84,14 @@ impl Open {
         link: &mut Link,
         message: &SharedMessage,
     ) -> Result<SendId, SendError> {
-        if message.dialect() != self.dialect {
-            let (frame, connection) = (message.dialect(), self.dialect);
-            return Err(SendError::DialectMismatch { frame, connection });
+        let (frame, connection) = (message.format(), self.format(link));
+        let fits = frame.dialect == connection.dialect;
+        if !fits || (frame.compression && !connection.compression) {
+            return Err(SendError::FormatMismatch { frame, connection });
+        }
+        let (length, max) = (message.payload_len(), link.frame_max);
+        if length > max {
+            return Err(SendError::TooLarge { length, max });
         }
         self.admit_data(link)?;
         let number = link.next_send();

@@ -309,7 +309,8 @@ fn a_broadcast_is_shared_and_ordered_with_everything_else() {
     let (mut a, mut b) = pair();
     let encode = |dialect| {
         let text = "x".repeat(2000);
-        SharedMessage::encode(dialect, 9, "news", &Typed(&text), false, &Limits::default()).unwrap()
+        let format = Format { dialect, compression: false };
+        SharedMessage::encode(format, 9, "news", &Typed(&text), &Limits::default()).unwrap()
     };
     let news = encode(Dialect::Netconduit);
     a.send(at(1), "first", &Raw(&[1])).unwrap();
@@ -326,7 +327,7 @@ fn a_broadcast_is_shared_and_ordered_with_everything_else() {
     assert_eq!(names, ["first", "news", "last"]);
     assert!(matches!(
         a.send_shared(at(1), &encode(Dialect::Cndt)),
-        Err(SendError::DialectMismatch { .. })
+        Err(SendError::FormatMismatch { .. })
     ));
 }
 

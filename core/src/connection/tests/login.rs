@@ -1,4 +1,5 @@
 use super::*;
+use crate::message::auth::{Failure, RefusalCode};
 use crate::wire::WireErrorKind;
 
 fn hex(text: &str) -> Vec<u8> {
@@ -54,12 +55,17 @@ fn a_captured_python_login_opens_a_connection_however_it_is_cut() {
 fn a_wrong_password_is_told_and_ends_both_sides() {
     let mut b = server(Config::default());
     let wrong = Credentials::netconduit("guess");
-    let mut a = Connection::client(Instant::ZERO, Config::default(), wrong).unwrap();
+    let random = Entropy([9; 64]);
+    let mut a = Connection::client(Instant::ZERO, Config::default(), wrong, random).unwrap();
     pump(Instant::ZERO, &mut a, &mut b);
-    assert_eq!(
-        closed(&events(&mut a)).reason,
-        CloseReason::LoginRefused { reason: "Invalid password".to_string() }
-    );
+    assert_eq!(b.next_deadline().unwrap(), Deadline { at: at(500), why: Timer::Refusal });
+    assert!(!b.wants_read());
+    b.handle_timeout(at(499));
+    assert_eq!(b.pending_bytes(), 0, "the answer is held back");
+    b.handle_timeout(at(500));
+    pump(at(500), &mut a, &mut b);
+    let failure = Failure::new("Invalid password", RefusalCode::AuthFailed);
+    assert_eq!(closed(&events(&mut a)).reason, CloseReason::LoginRefused(failure));
     assert!(b.wants_shutdown());
     b.shutdown_done(Instant::ZERO);
     assert_eq!(
@@ -72,7 +78,8 @@ fn a_wrong_password_is_told_and_ends_both_sides() {
 fn a_captured_python_refusal_is_understood() {
     let mut a = client(Config::default());
     a.receive(Instant::ZERO, &hex(PYTHON_REFUSAL));
-    let reason = CloseReason::LoginRefused { reason: "Invalid password".to_string() };
+    let failure = Failure::new("Invalid password", RefusalCode::Unspecified);
+    let reason = CloseReason::LoginRefused(failure);
     assert_eq!(events(&mut a), [Event::Closed(Closed { reason, unsent: 0 })]);
     assert!(a.is_closed());
 }
@@ -83,10 +90,13 @@ fn a_full_server_says_so_to_those_who_know_the_password() {
     b.set_vacancy(Vacancy::Full);
     let mut a = client(Config::default());
     pump(Instant::ZERO, &mut a, &mut b);
-    assert_eq!(
-        closed(&events(&mut a)).reason,
-        CloseReason::LoginRefused { reason: "Server is full".to_string() }
-    );
+    match &closed(&events(&mut a)).reason {
+        CloseReason::LoginRefused(failure) => {
+            assert_eq!((&*failure.reason, failure.code), ("Server is full", RefusalCode::Busy));
+            assert_eq!(failure.retry_after, Some(Duration::from_secs(5)));
+        }
+        other => panic!("{other:?}"),
+    }
 }
 
 #[test]
@@ -159,27 +169,6 @@ fn silence_ends_a_handshake_at_its_deadline_and_not_before() {
         let after = Duration::from_secs(10);
         assert_eq!(closed(&events(&mut connection)).reason, CloseReason::AuthTimeout { after });
     }
-}
-
-#[test]
-fn a_peer_of_the_other_dialect_is_refused_in_its_own() {
-    let header = Header { correlation: 1, timestamp: 5, ..Header::new(Kind::AuthRequest) };
-    let mut login = BytesMut::new();
-    write_frame(&mut login, Dialect::Cndt, &header, 100, |out| {
-        out.extend_from_slice(&[0x80]);
-        Ok::<(), core::convert::Infallible>(())
-    })
-    .unwrap();
-    let mut b = server(Config::default());
-    b.receive(Instant::ZERO, &login);
-    let answer = frames(&take_output(Instant::ZERO, &mut b));
-    assert_eq!(answer[0].dialect, Dialect::Cndt);
-    assert_eq!(auth::read_failure(&answer[0].payload, 64).unwrap(), "Dialect not accepted");
-    b.shutdown_done(Instant::ZERO);
-    assert_eq!(
-        closed(&events(&mut b)).reason,
-        CloseReason::LoginRejected(LoginRejection::Dialect(Dialect::Cndt))
-    );
 }
 
 #[test]

@@ -16,6 +16,8 @@ enum Role {
 #[derive(Debug, Clone, Copy)]
 enum Start {
     Handshake,
+    /// Between challenge and proof; dialect `cndt` only.
+    Proving,
     Open,
     /// Closed by this side while a request of the peer is open.
     Draining,
@@ -23,53 +25,83 @@ enum Start {
     Ending,
 }
 
-fn connection(role: Role, start: Start) -> Connection {
-    let mut connection = match (role, start) {
-        (Role::Client, Start::Handshake) => client(Config::default()),
-        (Role::Server, Start::Handshake) => server(Config::default()),
-        (Role::Client, _) => pair().0,
-        (Role::Server, _) => server_with_peer(Config::default()),
+/// A connection in its state, and the login frame that it waits for, if it does.
+fn connection(dialect: Dialect, role: Role, start: Start) -> (Connection, Option<Frame>) {
+    let (mut a, mut b) = match dialect {
+        Dialect::Netconduit => (client(Config::default()), both_server(Config::default())),
+        Dialect::Cndt => (cndt_client(Config::default()), both_server(Config::default())),
+    };
+    let steps = match start {
+        Start::Handshake => 0,
+        Start::Proving => 2,
+        Start::Open | Start::Draining | Start::Ending => 6,
+    };
+    // The client speaks first, and each side hears the other out.
+    for step in 0..steps {
+        let (from, to) = if step % 2 == 0 { (&mut a, &mut b) } else { (&mut b, &mut a) };
+        let bytes = take_output(at(1), from);
+        to.receive(at(1), &bytes);
+    }
+    let (mut connection, mut peer) = match role {
+        Role::Client => (a, b),
+        Role::Server => (b, a),
+    };
+    let waits_for = match (role, start) {
+        (Role::Client, Start::Handshake | Start::Proving) => {
+            peer.receive(at(1), &take_output(at(1), &mut connection));
+            frames(&take_output(at(1), &mut peer)).pop()
+        }
+        (Role::Server, Start::Handshake | Start::Proving) => {
+            frames(&take_output(at(1), &mut peer)).pop()
+        }
+        _ => None,
     };
     match start {
-        Start::Handshake | Start::Open => {}
+        Start::Handshake | Start::Proving | Start::Open => {}
         Start::Draining => {
-            connection.receive(at(1), &request(9, "m"));
+            let payload = &request(9, "m")[HEADER_LEN..];
+            let frame = frame_of(dialect, Kind::RpcRequest, Flags::empty(), 9, payload);
+            connection.receive(at(1), &frame);
             connection.close(at(1));
         }
         Start::Ending => {
-            connection.receive(at(1), &frame(Kind::AuthFailure, Flags::empty(), 0, &[]))
+            let frame = frame_of(dialect, Kind::AuthFailure, Flags::empty(), 0, &[]);
+            connection.receive(at(1), &frame);
         }
     }
     take_output(at(1), &mut connection);
     events(&mut connection);
-    connection
+    (connection, waits_for)
 }
 
-/// A payload that is right for the type.
+/// A payload that is right for the type, as far as it can be without knowing the connection.
 fn payload(kind: Kind) -> Vec<u8> {
     let whole = match kind {
         Kind::Message => message("m", &[1]),
         Kind::RpcRequest => request(1, "m"),
-        Kind::AuthRequest => login_bytes(),
-        Kind::AuthSuccess => {
-            let mut out = BytesMut::new();
-            auth::write_success(&mut out, "t", "n", "v");
-            return out.to_vec();
-        }
         Kind::AuthFailure => {
             let mut out = BytesMut::new();
-            auth::write_failure(&mut out, "no");
+            auth::Failure::new("no", auth::RefusalCode::AuthFailed).write(&mut out);
             return out.to_vec();
         }
-        Kind::RpcResponse | Kind::RpcError => return vec![0x80],
+        Kind::AuthRequest
+        | Kind::AuthSuccess
+        | Kind::AuthChallenge
+        | Kind::AuthResponse
+        | Kind::RpcResponse
+        | Kind::RpcError => return vec![0x80],
         _ => return Vec::new(),
     };
     whole[HEADER_LEN..].to_vec()
 }
 
-fn cell(role: Role, start: Start, kind: Kind) -> String {
-    let mut connection = connection(role, start);
-    connection.receive(at(2), &frame(kind, Flags::empty(), 1, &payload(kind)));
+fn cell(dialect: Dialect, role: Role, start: Start, kind: Kind) -> String {
+    let (mut connection, waits_for) = connection(dialect, role, start);
+    let payload = match waits_for {
+        Some(frame) if frame.header.kind == kind => frame.payload.to_vec(),
+        _ => payload(kind),
+    };
+    connection.receive(at(2), &frame_of(dialect, kind, Flags::empty(), 1, &payload));
     let answers: Vec<&str> = {
         let bytes: Vec<u8> = connection.transmit().flatten().copied().collect();
         frames(&bytes).iter().map(|frame| frame.header.kind.name()).collect()
@@ -85,7 +117,7 @@ fn cell(role: Role, start: Start, kind: Kind) -> String {
     let list = |names: &[&str]| if names.is_empty() { "-".to_string() } else { names.join(" ") };
     let events: Vec<&str> = events.iter().map(String::as_str).collect();
     format!(
-        "{role:?} {start:?} {}: {} {:?} {}",
+        "{dialect} {role:?} {start:?} {}: {} {:?} {}",
         kind.name(),
         list(&answers),
         connection.phase.name(),
@@ -96,16 +128,20 @@ fn cell(role: Role, start: Start, kind: Kind) -> String {
 #[test]
 fn every_cell_is_as_written_down() {
     let mut table = String::new();
-    for role in [Role::Client, Role::Server] {
-        for start in [Start::Handshake, Start::Open, Start::Draining, Start::Ending] {
-            for kind in
-                Kind::ALL.into_iter().filter(|kind| kind.code(Dialect::Netconduit).is_some())
+    for dialect in [Dialect::Cndt, Dialect::Netconduit] {
+        for role in [Role::Client, Role::Server] {
+            for start in
+                [Start::Handshake, Start::Proving, Start::Open, Start::Draining, Start::Ending]
             {
-                table.push_str(&cell(role, start, kind));
-                table.push('\n');
+                if matches!((dialect, start), (Dialect::Netconduit, Start::Proving)) {
+                    continue;
+                }
+                let known = Kind::ALL.into_iter().filter(|kind| kind.code(dialect).is_some());
+                for kind in known.chain([Kind::Unknown(0x77)]) {
+                    table.push_str(&cell(dialect, role, start, kind));
+                    table.push('\n');
+                }
             }
-            table.push_str(&cell(role, start, Kind::Unknown(0x77)));
-            table.push('\n');
         }
     }
     assert!(table == WRITTEN_DOWN, "the state table has changed; now it is:\n{table}");

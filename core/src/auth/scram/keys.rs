@@ -1,29 +1,3 @@
-//! The proofs of SCRAM-SHA-256 (RFC 5802, RFC 7677): a server that can check a password without
-//! ever having it, and a client that can tell whether the server knew it.
-//!
-//! The server keeps a [`Verifier`], never the password. Deriving keys takes as long as it is meant
-//! to (some 0.2 s at 600,000 iterations), so it is a value to be run where waiting does no harm: a
-//! [`Derivation`]. Both sides sign the same text, the exchange's own transcript.
-//!
-//! The login of dialect `cndt` is built from these; connections do not speak it yet.
-//!
-//! ```
-//! use cndt_core::auth::scram::{Derivation, Verifier};
-//!
-//! let salt = [7; 16];
-//! let keys = Derivation::new("correct horse", &salt, 4096)?.run();
-//! let record = keys.verifier().to_string();
-//! // What is stored gives the password away to nobody.
-//! let verifier: Verifier = record.parse()?;
-//!
-//! let transcript = b"what both sides have seen";
-//! let proof = keys.client_proof(transcript);
-//! assert!(verifier.accepts(transcript, &proof));
-//! assert!(!verifier.accepts(b"something else", &proof));
-//! assert!(keys.accepts_server(transcript, &verifier.server_signature(transcript)));
-//! # Ok::<(), cndt_core::auth::scram::ScramError>(())
-//! ```
-
 use alloc::vec::Vec;
 use core::fmt;
 use core::str::FromStr;
@@ -34,6 +8,8 @@ use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
+use super::{MECHANISM, ScramError};
+
 /// Iterations that are accepted: fewer protect nothing, more only keep the client busy.
 pub const ITERATIONS: core::ops::RangeInclusive<u32> = 4_096..=2_000_000;
 /// Iterations for new verifiers: what is recommended for PBKDF2-HMAC-SHA256.
@@ -43,28 +19,10 @@ pub const SALT_LENGTH: core::ops::RangeInclusive<usize> = 16..=64;
 /// Bytes that a password may have, as UTF-8; it is taken as it is, without any normalization.
 pub const PASSWORD_LENGTH: core::ops::RangeInclusive<usize> = 1..=1024;
 
-const NAME: &str = "SCRAM-SHA-256";
-
-type Key = [u8; 32];
-
-/// Why a password, a salt or a record is not taken. Secrets are not repeated.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum ScramError {
-    /// The password is empty or too long.
-    #[error("a password has 1 to 1024 bytes, not {0}")]
-    PasswordLength(usize),
-    /// The salt is too short or too long.
-    #[error("a salt has 16 to 64 bytes, not {0}")]
-    SaltLength(usize),
-    /// Too few or too many iterations.
-    #[error("iterations are 4096 to 2000000, not {0}")]
-    Iterations(u32),
-    /// A stored record is not of the form `SCRAM-SHA-256$<iterations>:<salt>$<stored>:<server>`.
-    #[error("this is no verifier: {0} is missing or wrong")]
-    Record(&'static str),
-}
+pub(super) type Key = [u8; 32];
 
 /// The work of turning a password into keys, as a value.
+#[derive(Clone)]
 pub struct Derivation {
     password: Zeroizing<Vec<u8>>,
     salt: Vec<u8>,
@@ -81,8 +39,23 @@ impl Derivation {
             return Err(ScramError::PasswordLength(password.len()));
         }
         check(salt, iterations)?;
+        Ok(Self::of_checked(password, salt, iterations))
+    }
+
+    /// Whoever calls has judged the parts.
+    pub(crate) fn of_checked(password: &str, salt: &[u8], iterations: u32) -> Self {
         let password = Zeroizing::new(password.as_bytes().to_vec());
-        Ok(Self { password, salt: salt.to_vec(), iterations })
+        Self { password, salt: salt.to_vec(), iterations }
+    }
+
+    /// The salt, by which keys can be cached.
+    pub fn salt(&self) -> &[u8] {
+        &self.salt
+    }
+
+    /// The number of iterations.
+    pub fn iterations(&self) -> u32 {
+        self.iterations
     }
 
     /// Computes the keys. Slow on purpose: run it on a thread that may wait.
@@ -97,6 +70,15 @@ impl Derivation {
         }
     }
 }
+
+impl PartialEq for Derivation {
+    fn eq(&self, other: &Self) -> bool {
+        let same_password: bool = self.password.ct_eq(&other.password).into();
+        same_password && self.salt == other.salt && self.iterations == other.iterations
+    }
+}
+
+impl Eq for Derivation {}
 
 impl fmt::Debug for Derivation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -117,6 +99,16 @@ pub struct Keys {
 }
 
 impl Keys {
+    /// The salt that they were derived with.
+    pub fn salt(&self) -> &[u8] {
+        &self.salt
+    }
+
+    /// The iterations that they were derived with.
+    pub fn iterations(&self) -> u32 {
+        self.iterations
+    }
+
     /// The record that a server stores.
     pub fn verifier(&self) -> Verifier {
         Verifier {
@@ -125,6 +117,12 @@ impl Keys {
             stored: Sha256::digest(self.client).into(),
             server: self.server,
         }
+    }
+
+    /// A key that both sides of this transcript share and nobody else knows.
+    pub fn session_key(&self, transcript: &[u8]) -> Zeroizing<[u8; 32]> {
+        let stored: Key = Sha256::digest(self.client).into();
+        session_key(&stored, &self.client, transcript)
     }
 
     /// The client's proof for this transcript.
@@ -180,6 +178,35 @@ impl Verifier {
         stored.as_slice().ct_eq(&self.stored).into()
     }
 
+    /// The key of [`Keys::session_key`]; `None` unless the proof is accepted.
+    pub fn session_key(&self, transcript: &[u8], proof: &[u8]) -> Option<Zeroizing<[u8; 32]>> {
+        if !self.accepts(transcript, proof) {
+            return None;
+        }
+        let mut client = xor(Key::try_from(proof).ok()?, sign(&self.stored, transcript));
+        let key = session_key(&self.stored, &client, transcript);
+        client.zeroize();
+        Some(key)
+    }
+
+    /// What stands for a user who does not exist: the same for the same name, like a real one in
+    /// every other respect, and opened by no password.
+    pub(crate) fn decoy(secret: &Key, user: &str, like: &Self) -> Self {
+        let part = |what: &[u8]| sign_all(secret, &[what, user.as_bytes()]);
+        let salt = part(b"salt 0").into_iter().chain(part(b"salt 1"));
+        Self {
+            salt: salt.take(like.salt.len()).collect(),
+            iterations: like.iterations,
+            stored: part(b"stored"),
+            server: part(b"server"),
+        }
+    }
+
+    /// Mixes this record into a secret that only its holder can know.
+    pub(crate) fn mix_into(&self, secret: &Key) -> Key {
+        sign_all(secret, &[&self.stored, &self.server])
+    }
+
     /// The server's signature, by which the client knows it.
     pub fn server_signature(&self, transcript: &[u8]) -> [u8; 32] {
         sign(&self.server, transcript)
@@ -197,7 +224,7 @@ impl fmt::Display for Verifier {
         let salt = Base64::encode_string(&self.salt);
         let stored = Base64::encode_string(&self.stored);
         let server = Base64::encode_string(&self.server);
-        write!(f, "{NAME}${}:{salt}${stored}:{server}", self.iterations)
+        write!(f, "{MECHANISM}${}:{salt}${stored}:{server}", self.iterations)
     }
 }
 
@@ -207,7 +234,7 @@ impl FromStr for Verifier {
     fn from_str(record: &str) -> Result<Self, ScramError> {
         let mut parts = record.trim().split('$');
         let (name, cost, keys) = (parts.next(), parts.next(), parts.next());
-        if name != Some(NAME) {
+        if name != Some(MECHANISM) {
             return Err(ScramError::Record("the name SCRAM-SHA-256"));
         }
         if parts.next().is_some() {
@@ -221,15 +248,8 @@ impl FromStr for Verifier {
             iterations.parse().map_err(|_| ScramError::Record("the number of iterations"))?;
         let salt = Base64::decode_vec(salt).map_err(|_| ScramError::Record("the salt"))?;
         check(&salt, iterations)?;
-        let key = |text, what| {
-            let mut key: Key = [0; 32];
-            match Base64::decode(text, &mut key) {
-                Ok(bytes) if bytes.len() == 32 => Ok(key),
-                Ok(_) | Err(_) => Err(ScramError::Record(what)),
-            }
-        };
-        let stored = key(stored, "the stored key")?;
-        let server = key(server, "the server key")?;
+        let stored = read_key(stored).ok_or(ScramError::Record("the stored key"))?;
+        let server = read_key(server).ok_or(ScramError::Record("the server key"))?;
         Ok(Self { salt, iterations, stored, server })
     }
 }
@@ -244,12 +264,31 @@ fn check(salt: &[u8], iterations: u32) -> Result<(), ScramError> {
     Ok(())
 }
 
+/// Exactly 32 bytes of base64.
+pub(super) fn read_key(text: &str) -> Option<Key> {
+    let mut key = [0; 32];
+    match Base64::decode(text, &mut key) {
+        Ok(bytes) if bytes.len() == 32 => Some(key),
+        Ok(_) | Err(_) => None,
+    }
+}
+
 /// HMAC-SHA-256.
-fn sign(key: &[u8], text: &[u8]) -> Key {
+pub(crate) fn sign(key: &[u8], text: &[u8]) -> Key {
+    sign_all(key, &[text])
+}
+
+fn sign_all(key: &[u8], parts: &[&[u8]]) -> Key {
     // HMAC takes keys of any length, so this cannot fail; zeros would match nothing.
-    Hmac::<Sha256>::new_from_slice(key)
-        .map(|mac| mac.chain_update(text).finalize().into_bytes().into())
-        .unwrap_or_default()
+    let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(key) else { return Key::default() };
+    for part in parts {
+        mac.update(part);
+    }
+    mac.finalize().into_bytes().into()
+}
+
+fn session_key(stored: &Key, client: &Key, transcript: &[u8]) -> Zeroizing<Key> {
+    Zeroizing::new(sign_all(stored, &[b"CNDT session key", client, transcript]))
 }
 
 fn xor(mut left: Key, right: Key) -> Key {
@@ -258,6 +297,3 @@ fn xor(mut left: Key, right: Key) -> Key {
     }
     left
 }
-
-#[cfg(test)]
-mod tests;
