@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use cndt_benches::{Pair, serve};
-use cndt_core::connection::{Event, SharedMessage};
+use cndt_core::connection::{Event, Format, SharedMessage};
 use cndt_core::limits::Limits;
 use cndt_core::message::{Raw, Typed, from_slice, rpc};
 use cndt_core::time::Instant;
 use cndt_core::wire::{
-    Decoder, Dialect, Dialects, Flags, Header, InflateLimits, Kind, deflate, inflate, write_frame,
+    Decoder, Dialect, Dialects, Header, InflateLimits, Kind, deflate, inflate, write_frame,
 };
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use serde::{Deserialize, Serialize};
@@ -105,14 +105,8 @@ fn calls(criterion: &mut Criterion) {
 
 fn broadcast(criterion: &mut Criterion) {
     let limits = Limits::default();
-    let news = SharedMessage::encode(
-        Dialect::Netconduit,
-        0,
-        "news",
-        &Raw(&[0xc4, 0x02, 1, 2]),
-        false,
-        &limits,
-    );
+    let format = Format { dialect: Dialect::Cndt, compression: false };
+    let news = SharedMessage::encode(format, 0, "news", &Raw(&[0xc4, 0x02, 1, 2]), &limits);
     let Ok(news) = news else { return };
     criterion.bench_function("broadcast, one receiver", |bencher| {
         let Ok(mut pair) = Pair::new() else { return };

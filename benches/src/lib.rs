@@ -1,9 +1,11 @@
 //! Shared parts of the benchmarks: two connections in memory that have logged in.
 #![forbid(unsafe_code)]
 
-use cndt_core::auth::{Access, Credentials, Entropy};
+use std::error::Error;
+
+use cndt_core::auth::scram::Derivation;
+use cndt_core::auth::{Access, Credentials, Entropy, UserName};
 use cndt_core::connection::{Config, Connection, Event};
-use cndt_core::limits::LimitError;
 use cndt_core::time::Instant;
 
 /// Two connections and the bytes between them.
@@ -20,11 +22,12 @@ impl Pair {
     ///
     /// # Errors
     /// Never with the default configuration.
-    pub fn new() -> Result<Self, LimitError> {
+    pub fn new() -> Result<Self, Box<dyn Error>> {
         let now = Instant::ZERO;
-        let credentials = Credentials::netconduit("secret");
+        let keys = Derivation::new("secret", &[7; 16], 100_000)?.run();
+        let access = Access::new().with_user(UserName::default(), keys.verifier());
+        let credentials = Credentials::new(UserName::default(), "secret")?.with_keys(keys);
         let client = Connection::client(now, Config::default(), credentials, Entropy([9; 64]))?;
-        let access = Access::netconduit("secret");
         let server = Connection::server(now, Config::default(), access, Entropy([7; 64]))?;
         let mut pair = Self { client, server };
         for _ in 0..3 {

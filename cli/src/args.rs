@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use cndt_tokio::users::{ITERATIONS_DEFAULT, UserName};
+
 use crate::address::Address;
 
 /// CNDT at a terminal: serve, call, send, listen, decode.
@@ -47,12 +49,38 @@ pub(crate) enum Command {
     /// Prints captured bytes as frames, one per line
     #[command(after_help = DECODE_EXAMPLES)]
     Decode(DecodeArgs),
+    /// Makes what a server stores instead of a password
+    Password {
+        #[command(subcommand)]
+        command: PasswordCommand,
+    },
     /// Prints a completion script
     #[command(after_help = COMPLETIONS_EXAMPLES)]
     Completions {
         /// For which shell
         shell: ShellName,
     },
+}
+
+/// What can be done with a password.
+#[derive(Debug, Subcommand)]
+pub(crate) enum PasswordCommand {
+    /// Prints the password's verifier: what `serve --users` reads, and no one can log in with
+    #[command(after_help = HASH_EXAMPLES)]
+    Hash(HashArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct HashArgs {
+    /// Puts a user's name in front, as `serve --users` wants it
+    #[arg(long, value_name = "NAME")]
+    pub(crate) user: Option<UserName>,
+    /// How slow each guess at a stolen verifier is to be
+    #[arg(long, value_name = "N", default_value_t = ITERATIONS_DEFAULT)]
+    pub(crate) iterations: u32,
+    /// Reads the password from a file; one newline at its end is not part of it
+    #[arg(long, value_name = "FILE")]
+    pub(crate) password_file: Option<PathBuf>,
 }
 
 /// A shell that completions are tested for.
@@ -63,6 +91,13 @@ pub(crate) enum ShellName {
     Fish,
 }
 
+const HASH_EXAMPLES: &str = "\
+Examples:
+  cndt password hash --user ann >> users
+  cndt serve --users users
+  CNDT_PASSWORD=secret cndt password hash
+
+The password is read as everywhere: CNDT_PASSWORD, --password-file, or asked for on a terminal.";
 const DEMO_EXAMPLES: &str = "\
 Example:
   cndt demo
@@ -77,6 +112,8 @@ const SERVE_EXAMPLES: &str = "\
 Examples:
   CNDT_PASSWORD=secret cndt serve
   cndt serve --bind 127.0.0.1:0 --bind '[::1]:0' --password-file secret.txt
+  CNDT_PASSWORD=secret cndt serve --accept cndt,netconduit
+  cndt serve --users users
   cndt serve --heartbeat-interval 5s --heartbeat-timeout 15s --max-connections 500
 
 Once every listener is bound, one line each is printed: cndt://127.0.0.1:8080";
@@ -119,8 +156,14 @@ pub(crate) struct Target {
     /// host:port, `[::1]:port` or cndt://host:port
     pub(crate) address: Address,
     /// The wire dialect
-    #[arg(long, value_enum, default_value_t = DialectName::Netconduit)]
+    #[arg(long, value_enum, default_value_t = DialectName::Cndt)]
     pub(crate) dialect: DialectName,
+    /// Who logs in; dialect cndt only
+    #[arg(long, value_name = "NAME", default_value_t)]
+    pub(crate) user: UserName,
+    /// Accepts servers that ask for no fewer iterations of key derivation
+    #[arg(long, value_name = "N", default_value_t = 100_000)]
+    pub(crate) password_iterations_min: u32,
     /// Reads the password from a file; one newline at its end is not part of it
     #[arg(long, value_name = "FILE")]
     pub(crate) password_file: Option<PathBuf>,
@@ -129,9 +172,11 @@ pub(crate) struct Target {
     pub(crate) timeout: Duration,
 }
 
-/// A wire dialect that this version can log in with.
+/// A wire dialect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum DialectName {
+    /// This project's own; each side proves that it knows the password, and nothing can be replayed
+    Cndt,
     /// What the Python package speaks; its login can be recorded and replayed
     Netconduit,
 }
@@ -221,8 +266,15 @@ pub(crate) struct ServeArgs {
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080")]
     pub(crate) bind: Vec<Address>,
     /// The dialects whose logins are accepted, separated by commas
-    #[arg(long, value_enum, value_delimiter = ',', default_values_t = [DialectName::Netconduit])]
+    #[arg(long, value_enum, value_delimiter = ',', default_values_t = [DialectName::Cndt])]
     pub(crate) accept: Vec<DialectName>,
+    /// Lets these users in, instead of whoever knows the password: one NAME:VERIFIER on each line,
+    /// as `cndt password hash --user NAME` prints them; dialect cndt only
+    #[arg(long, value_name = "FILE")]
+    pub(crate) users: Option<PathBuf>,
+    /// How slow each guess at a captured login is to be
+    #[arg(long, value_name = "N", default_value_t = ITERATIONS_DEFAULT)]
+    pub(crate) password_iterations: u32,
     /// Reads the password from a file; one newline at its end is not part of it
     #[arg(long, value_name = "FILE")]
     pub(crate) password_file: Option<PathBuf>,

@@ -39,12 +39,15 @@ async fn connect_listening(target: &Target) -> Result<(ClientHandle, Messages), 
 fn client(target: &Target) -> Result<Client, Failure> {
     let password = secret::password(target.password_file.as_deref())?;
     let dialect = match target.dialect {
+        DialectName::Cndt => Dialect::Cndt,
         DialectName::Netconduit => Dialect::Netconduit,
     };
     let descriptor = ClientDescriptor::new(&*target.address.host, target.address.port, password)
         .name("cndt")
         .version(env!("CARGO_PKG_VERSION"))
         .dialect(dialect)
+        .user(target.user.as_str())
+        .password_iterations_min(target.password_iterations_min)
         .connect_timeout(target.timeout.min(Duration::from_secs(10)))
         .rpc_timeout(target.timeout)
         .send_timeout(target.timeout)

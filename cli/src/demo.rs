@@ -2,9 +2,7 @@
 
 use std::time::Duration;
 
-use cndt_tokio::{
-    Client, ClientDescriptor, ClientHandle, Dialect, Messages, Server, ServerDescriptor,
-};
+use cndt_tokio::{Client, ClientDescriptor, ClientHandle, Messages, Server, ServerDescriptor};
 use serde_json::{Value, json};
 use tokio::time::{Instant, timeout};
 
@@ -17,11 +15,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub(crate) async fn run() -> Result<(), Failure> {
     // Loopback only, for the moment that the demonstration takes.
     let password = "demo";
-    let descriptor = ServerDescriptor::new(password)
-        .name("demo_server")
-        .host("127.0.0.1")
-        .port(0)
-        .accept_netconduit(true);
+    let descriptor = ServerDescriptor::new(password).name("demo_server").host("127.0.0.1").port(0);
     let server = builtin::install(Server::new(descriptor))
         .start()
         .await
@@ -30,9 +24,7 @@ pub(crate) async fn run() -> Result<(), Failure> {
     out::line(&format!("cndt {}: a server on {address}", env!("CARGO_PKG_VERSION")))?;
 
     let connect = async |name: &str| -> Result<ClientHandle, Failure> {
-        let descriptor = ClientDescriptor::new("127.0.0.1", address.port(), password)
-            .name(name)
-            .dialect(Dialect::Netconduit);
+        let descriptor = ClientDescriptor::new("127.0.0.1", address.port(), password).name(name);
         Ok(Client::new(descriptor).connect().await?)
     };
     let mut show = Show::new();

@@ -109,7 +109,10 @@ impl From<DeliveryError> for Failure {
 fn connect_words(error: &ConnectError) -> String {
     let hint = match &error.kind {
         ConnectErrorKind::Closed { reason: CloseReason::LoginRefused { .. }, .. } => {
-            " (CNDT_PASSWORD or --password-file)"
+            " (--user, CNDT_PASSWORD or --password-file, --dialect)"
+        }
+        ConnectErrorKind::Closed { reason: CloseReason::OtherDialect(dialect), .. } => {
+            return format!("{error}: add --dialect {dialect}");
         }
         ConnectErrorKind::Closed { reason: CloseReason::Wire(_), .. } => {
             "; what answers there is no CNDT peer"

@@ -11,6 +11,7 @@ mod exit;
 mod json;
 mod out;
 mod params;
+mod password;
 mod secret;
 mod serve;
 
@@ -19,7 +20,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser};
 use clap_complete::Shell;
 
-use args::{Cli, Command, ShellName};
+use args::{Cli, Command, PasswordCommand, ShellName};
 use exit::Failure;
 
 fn main() -> ExitCode {
@@ -50,6 +51,9 @@ fn run(command: Command) -> Result<(), Failure> {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "cndt", &mut script);
             out::bytes(&script)
+        }
+        Command::Password { command: PasswordCommand::Hash(arguments) } => {
+            password::hash(&arguments)
         }
         Command::Demo => block_on(demo::run()),
         Command::Serve(arguments) => block_on(serve::run(arguments)),

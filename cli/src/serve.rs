@@ -1,11 +1,11 @@
 //! `cndt serve`.
 
-use cndt_tokio::{ServeError, Server, ServerDescriptor};
+use cndt_tokio::{ServeError, Server, ServerDescriptor, Users};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::args::{DialectName, ServeArgs};
 use crate::exit::Failure;
-use crate::{builtin, out, secret};
+use crate::{builtin, out, password, secret};
 
 pub(crate) async fn run(arguments: ServeArgs) -> Result<(), Failure> {
     // Before anything is served, so that no signal falls between.
@@ -16,13 +16,29 @@ pub(crate) async fn run(arguments: ServeArgs) -> Result<(), Failure> {
     let [first, others @ ..] = arguments.bind.as_slice() else {
         return Err(Failure::Usage("--bind wants an address".into()));
     };
-    let password = secret::password(arguments.password_file.as_deref())?;
+    let accepts = |dialect| arguments.accept.contains(&dialect);
+    let users = match &arguments.users {
+        Some(path) => password::users(path)?,
+        None => Users::new(),
+    };
+    // Users have passwords of their own; the other dialect knows one password and no users.
+    let password = if users.is_empty() || accepts(DialectName::Netconduit) {
+        secret::password(arguments.password_file.as_deref())?
+    } else {
+        String::new()
+    };
+    let (password, netconduit_password) =
+        if users.is_empty() { (password.clone(), password) } else { (String::new(), password) };
     let descriptor = ServerDescriptor::new(password)
         .name(&*arguments.name)
         .version(env!("CARGO_PKG_VERSION"))
         .host(&*first.host)
         .port(first.port)
-        .accept_netconduit(arguments.accept.contains(&DialectName::Netconduit))
+        .accept_cndt(accepts(DialectName::Cndt))
+        .accept_netconduit(accepts(DialectName::Netconduit))
+        .netconduit_password(netconduit_password.into())
+        .users(users)
+        .password_iterations(arguments.password_iterations)
         .max_connections(arguments.max_connections)
         .auth_timeout(arguments.auth_timeout)
         .connection_timeout(arguments.connection_timeout)

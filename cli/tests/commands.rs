@@ -87,7 +87,11 @@ fn wrong_usage_is_status_2_and_names_the_value() {
         (&["call", "127.0.0.1:1", "add", "--data", "{"], "--data"),
         (&["call", "127.0.0.1:1", "add", "a=1", "--data", "{}"], "--data"),
         (&["call", "127.0.0.1:1", "add", "--timeout", "soon"], "soon"),
-        (&["call", "127.0.0.1:1", "add", "--dialect", "cndt"], "cndt"),
+        (&["call", "127.0.0.1:1", "add", "--dialect", "latin"], "latin"),
+        (&["call", "127.0.0.1:1", "add", "--user", ""], "user name"),
+        (&["serve", "--accept", "latin"], "latin"),
+        (&["serve", "--users", "/no/such/file"], "/no/such/file"),
+        (&["password", "hash", "--iterations", "7"], "iterations"),
         (
             &["serve", "--heartbeat-interval", "9s", "--heartbeat-timeout", "3s"],
             "heartbeat_timeout",
@@ -136,6 +140,63 @@ fn no_connection_is_status_3_and_says_what_to_do() {
         command(&arguments).env("CNDT_PASSWORD", "guess").output().expect("it runs").into();
     assert_eq!(wrong.status, 3);
     assert!(wrong.stderr.contains("CNDT_PASSWORD"), "{}", wrong.stderr);
+}
+
+#[test]
+fn the_weak_dialect_is_spoken_only_where_both_sides_name_it() {
+    let strong = Serve::start(&[]);
+    let weak = Serve::start(&["--accept", "netconduit"]);
+    let both = Serve::start(&["--accept", "cndt,netconduit"]);
+    let speak = |serve: &Serve, dialect: &str| {
+        run(&["call", &serve.address, "add", "a:=1", "b:=2", "--dialect", dialect])
+    };
+    for (serve, dialect, is_right) in [
+        (&strong, "cndt", true),
+        (&strong, "netconduit", false),
+        (&weak, "cndt", false),
+        (&weak, "netconduit", true),
+        (&both, "cndt", true),
+        (&both, "netconduit", true),
+    ] {
+        let ran = speak(serve, dialect);
+        if is_right {
+            assert_eq!(ran.json(), json!(3));
+        } else {
+            assert_eq!((ran.status, ran.stdout.as_str()), (3, ""), "{ran:?}");
+            assert!(ran.stderr.contains("--dialect"), "{}", ran.stderr);
+        }
+    }
+}
+
+#[test]
+fn users_log_in_by_what_was_hashed_for_them() {
+    let hash = |user: &str, password: &str| {
+        let ran: support::Ran =
+            command(&["password", "hash", "--user", user, "--iterations", "100000"])
+                .env("CNDT_PASSWORD", password)
+                .output()
+                .expect("it runs")
+                .into();
+        assert_eq!((ran.status, ran.stderr.as_str()), (0, ""), "{ran:?}");
+        assert!(ran.stdout.starts_with(&format!("{user}:SCRAM-SHA-256$100000:")), "{ran:?}");
+        ran.stdout
+    };
+    let path = std::env::temp_dir().join(format!("cndt-test-{}.users", std::process::id()));
+    let text = format!("# who may\n{}{}", hash("ann", "apple"), hash("bob", "berry"));
+    std::fs::write(&path, text).expect("a file");
+    let serve = Serve::start(&["--users", path.to_str().expect("text")]);
+    std::fs::remove_file(&path).expect("it is there");
+    for (user, password, status) in
+        [("ann", "apple", 0), ("bob", "apple", 3), ("eve", "apple", 3), ("default", "apple", 3)]
+    {
+        let ran: support::Ran =
+            command(&["call", &serve.address, "greet", "name=x", "--user", user])
+                .env("CNDT_PASSWORD", password)
+                .output()
+                .expect("it runs")
+                .into();
+        assert_eq!(ran.status, status, "{user}: {ran:?}");
+    }
 }
 
 #[test]
@@ -313,8 +374,9 @@ fn a_message_right_behind_the_login_is_heard() {
         stream.write_all(&both.concat()).expect("it is there");
         std::thread::park();
     });
-    let mut child =
-        command(&["listen", &address, "--count", "1"]).spawn().expect("the command runs");
+    let mut child = command(&["listen", &address, "--count", "1", "--dialect", "netconduit"])
+        .spawn()
+        .expect("the command runs");
     let mut line = String::new();
     BufReader::new(child.stdout.take().expect("a pipe")).read_line(&mut line).expect("a line");
     assert_eq!(line, "{\"type\":\"news\",\"data\":1,\"timestamp\":0}\n");

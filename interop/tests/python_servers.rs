@@ -47,8 +47,8 @@ async fn a_wrong_password_is_refused(version: &'static str) {
         ClientDescriptor::new("127.0.0.1", server.port, "guess").dialect(Dialect::Netconduit);
     let error = Client::new(wrong).connect().await.expect_err("it is wrong");
     match error.kind {
-        ConnectErrorKind::Closed { reason: CloseReason::LoginRefused { reason }, .. } => {
-            assert_eq!(reason, "Invalid password");
+        ConnectErrorKind::Closed { reason: CloseReason::LoginRefused(failure), .. } => {
+            assert_eq!(failure.reason, "Invalid password");
         }
         other => panic!("{other:?}"),
     }

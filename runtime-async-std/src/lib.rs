@@ -9,17 +9,17 @@
 //! [RUSTSEC-2025-0052]: https://rustsec.org/advisories/RUSTSEC-2025-0052
 //!
 //! ```
-//! use cndt_async_std::{Client, ClientDescriptor, Dialect, Params, Server, ServerDescriptor};
+//! use cndt_async_std::{Client, ClientDescriptor, Params, Server, ServerDescriptor};
 //!
 //! # async_std::task::block_on(async {
 //! let descriptor = ServerDescriptor::new("secret").host("127.0.0.1").port(0);
-//! let server = Server::new(descriptor.accept_netconduit(true))
+//! let server = Server::new(descriptor)
 //!     .rpc("add", |Params((a, b)): Params<(i64, i64)>| async move { a + b })
 //!     .start()
 //!     .await?;
 //!
 //! let descriptor = ClientDescriptor::new("127.0.0.1", server.address().port(), "secret");
-//! let client = Client::new(descriptor.dialect(Dialect::Netconduit)).connect().await?;
+//! let client = Client::new(descriptor).connect().await?;
 //! let sum: i64 = client.call("add", &(10, 20)).await?;
 //! assert_eq!(sum, 30);
 //! client.disconnect().await;

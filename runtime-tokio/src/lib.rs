@@ -3,7 +3,7 @@
 //! Everything of [`cndt_runtime`] with the runtime filled in.
 //!
 //! ```
-//! use cndt_tokio::{Client, ClientDescriptor, Dialect, Params, RpcError, Server, ServerDescriptor};
+//! use cndt_tokio::{Client, ClientDescriptor, Params, RpcError, Server, ServerDescriptor};
 //! use schemars::JsonSchema;
 //! use serde::{Deserialize, Serialize};
 //!
@@ -19,10 +19,10 @@
 //! #[tokio::main]
 //! async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //!     let descriptor = ServerDescriptor::new("secret").host("127.0.0.1").port(0);
-//!     let server = Server::new(descriptor.accept_netconduit(true)).rpc("greet", greet).start().await?;
+//!     let server = Server::new(descriptor).rpc("greet", greet).start().await?;
 //!
 //!     let descriptor = ClientDescriptor::new("127.0.0.1", server.address().port(), "secret");
-//!     let client = Client::new(descriptor.dialect(Dialect::Netconduit)).connect().await?;
+//!     let client = Client::new(descriptor).connect().await?;
 //!     let greeting: String = client.call("greet", &Greet { name: "World".into() }).await?;
 //!     assert_eq!(greeting, "Hello, World!");
 //!     client.disconnect().await;

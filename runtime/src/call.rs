@@ -1,18 +1,18 @@
 //! A call under way. Nothing is sent before the future is polled; dropping it cancels the call.
 //!
 //! ```
-//! use cndt_tokio::{Client, ClientDescriptor, Dialect, Params, Server, ServerDescriptor};
+//! use cndt_tokio::{Client, ClientDescriptor, Params, Server, ServerDescriptor};
 //! # use std::time::Duration;
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let descriptor = ServerDescriptor::new("secret").host("127.0.0.1").port(0);
-//! let server = Server::new(descriptor.accept_netconduit(true))
+//! let server = Server::new(descriptor)
 //!     .rpc("double", |Params(n): Params<(i64,)>| async move { n.0 * 2 })
 //!     .start()
 //!     .await?;
 //! let descriptor = ClientDescriptor::new("127.0.0.1", server.address().port(), "secret");
-//! let client = Client::new(descriptor.dialect(Dialect::Netconduit)).connect().await?;
+//! let client = Client::new(descriptor).connect().await?;
 //!
 //! let doubled: i64 = client.call("double", &(21,)).timeout(Duration::from_secs(2)).await?;
 //! assert_eq!(doubled, 42);

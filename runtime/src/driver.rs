@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use cndt_core::auth::scram::Keys;
 use cndt_core::connection::{Event, Message, PhaseName, Request};
 use cndt_core::time::Instant;
 use futures_io::{AsyncRead, AsyncWrite};
@@ -19,7 +20,7 @@ use futures_io::{AsyncRead, AsyncWrite};
 use crate::line::Wakes;
 use crate::link::{Link, Pong, State};
 use crate::owner::Owner;
-use crate::rt::Task;
+use crate::rt::{Deriving, Task};
 use crate::server::Permit;
 
 /// Rounds of one poll before other tasks get their turn.
@@ -54,6 +55,10 @@ pub(crate) struct Driver<S> {
     stalled_since: Option<Instant>,
     pace: Pace,
     sleep: Option<(Instant, Task)>,
+    /// Keys for the login, while they are derived.
+    deriving: Option<Deriving>,
+    /// Keys that were derived; worth keeping once the server has proven itself.
+    keys: Option<Keys>,
     /// A login in progress holds a place among the server's connections while it is looked at.
     permit: Option<Permit>,
     /// What the application gets once nothing is locked.
@@ -87,6 +92,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
             stalled_since: None,
             pace,
             sleep: None,
+            deriving: None,
+            keys: None,
             permit: None,
             inbox: Vec::new(),
             announce: false,
@@ -114,6 +121,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
         }
         locked.expire(now, &mut self.wakes);
         self.take_events(&mut locked, now);
+        progress |= self.derive(cx, &mut locked, now);
 
         let room = locked.handler_room();
         let has_deliveries = room > 0 && !self.inbox.is_empty();
@@ -178,6 +186,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
             self.permit = None;
         }
         progress
+    }
+
+    /// Looks after keys that are being derived. True when they are there.
+    fn derive(&mut self, cx: &mut Context<'_>, state: &mut State, now: Instant) -> bool {
+        let Some(deriving) = &mut self.deriving else { return false };
+        let Poll::Ready(keys) = deriving.as_mut().poll(cx) else { return false };
+        self.deriving = None;
+        state.connection.derived(now, keys.clone());
+        self.keys = Some(keys);
+        true
     }
 
     /// Writes all that waits, as far as the stream takes it. True when it took something.
@@ -286,12 +304,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
                     state.pongs.wake_all(&mut self.wakes);
                 }
                 Some(Event::Writable) => state.writable(&mut self.wakes),
+                Some(Event::Derive(work)) => {
+                    self.deriving = Some(self.link.machine.derive(work));
+                }
                 Some(Event::Opened(opened)) => {
+                    if let Some(keys) = self.keys.take() {
+                        self.link.owner.remember(keys);
+                    }
                     state.opened = Some((Arc::new(opened), now));
                     state.watchers.wake_all(&mut self.wakes);
                     self.announce = true;
                 }
                 Some(Event::Closed(closed)) => {
+                    self.deriving = None;
                     state.end(closed, &mut self.wakes);
                     self.stream = None;
                     self.announce = true;
@@ -432,7 +457,8 @@ impl<S> Drop for Driver<S> {
                         locked.finish_call(call, outcome, &mut self.wakes);
                     }
                     Event::Closed(closed) => locked.end(closed, &mut self.wakes),
-                    Event::Opened(_)
+                    Event::Derive(_)
+                    | Event::Opened(_)
                     | Event::Message(_)
                     | Event::Request(_)
                     | Event::Pong { .. }

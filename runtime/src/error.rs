@@ -1,10 +1,10 @@
 //! What can go wrong, by what the caller can do about it.
 //!
 //! ```
-//! use cndt_tokio::{Client, ClientDescriptor, ConnectErrorKind, Dialect};
+//! use cndt_tokio::{Client, ClientDescriptor, ConnectErrorKind};
 //!
 //! # #[tokio::main(flavor = "current_thread")] async fn main() {
-//! let descriptor = ClientDescriptor::new("127.0.0.1", 1, "secret").dialect(Dialect::Netconduit);
+//! let descriptor = ClientDescriptor::new("127.0.0.1", 1, "secret");
 //! let error = Client::new(descriptor).connect().await.expect_err("nobody listens there");
 //! assert!(matches!(error.kind, ConnectErrorKind::Io { .. }));
 //! assert!(error.to_string().contains("is a server listening there?"));
@@ -18,6 +18,8 @@ use std::time::Duration;
 
 use cndt_core::connection::{CallFailure, CloseReason, SendError};
 use cndt_core::message::BodyError;
+
+use crate::users::HashError;
 
 /// A setting that makes no sense: which one, what it was, and what would.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -88,6 +90,9 @@ pub enum ServeError {
     /// The operating system gave no random bytes.
     #[error("no random numbers from the operating system: {0}")]
     Entropy(io::Error),
+    /// The password could not be turned into a verifier.
+    #[error("the server's password: {0}")]
+    Password(#[from] HashError),
     /// The server has been stopped.
     #[error("the server is stopped; start a new one")]
     Stopped,

@@ -4,18 +4,18 @@
 //! `cndt-async-std`. A server and a client in ten lines:
 //!
 //! ```
-//! use cndt_tokio::{Client, ClientDescriptor, Dialect, Params, Server, ServerDescriptor};
+//! use cndt_tokio::{Client, ClientDescriptor, Params, Server, ServerDescriptor};
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let descriptor = ServerDescriptor::new("secret").host("127.0.0.1").port(0);
-//! let server = Server::new(descriptor.accept_netconduit(true))
+//! let server = Server::new(descriptor)
 //!     .rpc("add", |Params((a, b)): Params<(i64, i64)>| async move { a + b })
 //!     .start()
 //!     .await?;
 //!
 //! let descriptor = ClientDescriptor::new("127.0.0.1", server.address().port(), "secret");
-//! let client = Client::new(descriptor.dialect(Dialect::Netconduit)).connect().await?;
+//! let client = Client::new(descriptor).connect().await?;
 //! let sum: i64 = client.call("add", &(10, 20)).await?;
 //! assert_eq!(sum, 30);
 //! # Ok(())
@@ -56,6 +56,7 @@ mod race;
 pub mod router;
 pub mod rt;
 pub mod server;
+pub mod users;
 mod watched;
 
 pub use call::{Arguments, Call, RawCall};
@@ -71,6 +72,7 @@ pub use router::extract::{Data, Extract, Params, RawParams, State};
 pub use router::{CallContext, Handler, Method, RawReply, Router};
 pub use rt::Runtime;
 pub use server::{Broadcast, Delivered, Server, ServerHandle, ServerStats};
+pub use users::{UserName, Users, Verifier};
 
 pub use bytes::Bytes;
 pub use cndt_core as core;

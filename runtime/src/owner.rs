@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use cndt_core::auth::scram::Keys;
 use cndt_core::connection::Message;
 
 use crate::client::ClientShared;
@@ -20,6 +21,14 @@ impl Owner {
         match self {
             Self::Server(server) => server.router(),
             Self::Client(client) => &client.router,
+        }
+    }
+
+    /// Keys that a login has just succeeded with.
+    pub(crate) fn remember(&self, keys: Keys) {
+        match self {
+            Self::Server(_) => {}
+            Self::Client(client) => client.remember(keys),
         }
     }
 

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use cndt_core::auth::UserName;
 use cndt_core::connection::{CloseReason, PhaseName, SendError, Stats};
 use cndt_core::message::{Raw, Typed};
 use cndt_core::wire::Dialect;
@@ -82,6 +83,11 @@ impl Peer {
     /// The version that the peer gave at login; empty if none.
     pub fn version(&self) -> String {
         self.opened(|opened| opened.peer_version.clone()).unwrap_or_default()
+    }
+
+    /// The user who logged in; `None` before login, and in dialect `netconduit`.
+    pub fn user(&self) -> Option<UserName> {
+        self.opened(|opened| opened.user.clone()).flatten()
     }
 
     /// The dialect of the connection; `None` before login.

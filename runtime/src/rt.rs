@@ -20,6 +20,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 
+use cndt_core::auth::scram::{Derivation, Keys};
 use cndt_core::time::Instant;
 use futures_io::{AsyncRead, AsyncWrite};
 
@@ -81,6 +82,9 @@ pub trait Runtime: Copy + Default + Send + Sync + 'static {
 /// A boxed task.
 pub(crate) type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
 
+/// Keys that are being derived.
+pub(crate) type Deriving = Pin<Box<dyn Future<Output = Keys> + Send>>;
+
 /// A [`Runtime`] as a value, so that handles and drivers need no type parameter. Only what happens
 /// rarely goes through a box.
 #[derive(Clone, Copy)]
@@ -89,6 +93,7 @@ pub(crate) struct Machine {
     unix_millis: fn() -> u64,
     sleep_until: fn(Instant) -> Task,
     spawn: fn(Task),
+    derive: fn(Derivation) -> Deriving,
 }
 
 impl Machine {
@@ -98,6 +103,7 @@ impl Machine {
             unix_millis: || R::default().unix_millis(),
             sleep_until: |at| Box::pin(R::default().sleep_until(at)),
             spawn: |task| R::default().spawn(task),
+            derive: |work| Box::pin(R::default().run_blocking(move || work.run())),
         }
     }
 
@@ -111,6 +117,11 @@ impl Machine {
 
     pub(crate) fn sleep_until(self, at: Instant) -> Task {
         (self.sleep_until)(at)
+    }
+
+    /// Derives keys where blocking is allowed.
+    pub(crate) fn derive(self, work: Derivation) -> Deriving {
+        (self.derive)(work)
     }
 
     pub(crate) fn spawn(self, task: impl Future<Output = ()> + Send + 'static) {

@@ -4,11 +4,32 @@ use std::time::Duration;
 
 use cndt_tokio::{
     Client, ClientDescriptor, ConnectErrorKind, Dialect, Router, RouterError, ServeError, Server,
-    ServerDescriptor, State,
+    ServerDescriptor, State, UserName, Users,
 };
 
 fn server() -> ServerDescriptor {
-    ServerDescriptor::new("secret").host("127.0.0.1").port(0).accept_netconduit(true)
+    ServerDescriptor::new("secret").host("127.0.0.1").port(0)
+}
+
+const RECORD: &str = "SCRAM-SHA-256$4096:W22ZaJ0SNY7soEsUEjb6gQ==$\
+    WG5d8oPm3OtcPnkdi4Uo7BkeZkBFzpcXkuLmtbsT4qY=:wfPLwcE6nTWhTAmQ7tl2KeoiWGPlZqQxSrmfPwDl2dU=";
+
+fn users() -> Users {
+    Users::new().with(UserName::default(), RECORD.parse().expect("a record"))
+}
+
+#[test]
+fn users_are_read_from_a_file_and_do_not_show_their_records() {
+    let read = serde_json::from_str::<ServerDescriptor>;
+    let file = format!(r#"{{"users": {{"ann": "{RECORD}"}}}}"#);
+    let server = read(&file).expect("a good file");
+    assert_eq!(server.validate(), Ok(()));
+    assert_eq!(server.users.names().map(UserName::as_str).collect::<Vec<_>>(), ["ann"]);
+    let shown = format!("{server:?}");
+    assert!(shown.contains("ann") && !shown.contains("WG5d"), "{shown}");
+    let broken = file.replace("4096:", "1:");
+    let error = read(&broken).expect_err("too few iterations").to_string();
+    assert!(error.contains("\"ann\": iterations are 4096 to 2000000, not 1"), "{error}");
 }
 
 #[test]
@@ -42,24 +63,27 @@ fn defaults_are_those_of_the_documents() {
 #[test]
 fn wrong_settings_are_named() {
     let cases = [
-        (ServerDescriptor::new("").accept_netconduit(true), "password"),
+        (ServerDescriptor::new(""), "password"),
+        (server().password_iterations(1), "password_iterations"),
+        (server().users(users()), "users"),
         (server().max_connections(0), "max_connections"),
         (server().max_message_size(10), "max_message_size"),
         (server().heartbeat_timeout(Duration::from_secs(30)), "heartbeat_timeout"),
         (server().name("n".repeat(513)), "name"),
-        (server().accept_netconduit(false), "accept_netconduit"),
+        (server().accept_cndt(false), "accept_cndt"),
     ];
     for (descriptor, field) in cases {
         let error = descriptor.validate().expect_err(field);
         assert_eq!(error.field, field, "{error}");
     }
-    let client = || ClientDescriptor::new("h", 1, "p").dialect(Dialect::Netconduit);
+    let client = || ClientDescriptor::new("h", 1, "p");
     let cases = [
         (ClientDescriptor::new("", 1, "p"), "server_host"),
         (ClientDescriptor::new("h", 0, "p"), "server_port"),
         (client().reconnect_delay_max(Duration::from_secs(1)), "reconnect_delay_max"),
         (client().reconnect_delay_multiplier(f64::NAN), "reconnect_delay_multiplier"),
-        (client().dialect(Dialect::Cndt), "dialect"),
+        (client().user("zoë"), "user"),
+        (client().password_iterations_min(3), "password_iterations_min"),
     ];
     for (descriptor, field) in cases {
         let error = descriptor.validate().expect_err(field);
@@ -110,7 +134,7 @@ async fn routers_are_checked_before_anything_is_served() {
         other => panic!("{other:?}"),
     }
     let twice = Router::new().rpc("twice", || async {}).rpc("twice", || async {});
-    let descriptor = ClientDescriptor::new("127.0.0.1", 1, "p").dialect(Dialect::Netconduit);
+    let descriptor = ClientDescriptor::new("127.0.0.1", 1, "p");
     let error = Client::new(descriptor).router(twice).connect().await.expect_err("two handlers");
     assert!(
         matches!(error.kind, ConnectErrorKind::Router(RouterError::Duplicate { .. })),

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use cndt_tokio::{
-    CallError, CallFailure, Client, ClientDescriptor, ClientHandle, Data, Dialect, Params, Server,
+    CallError, CallFailure, Client, ClientDescriptor, ClientHandle, Data, Params, Server,
     ServerDescriptor, ServerHandle, Stream,
 };
 use serde::{Serialize, Serializer};
@@ -12,7 +12,7 @@ type Outcome = Result<(), Box<dyn std::error::Error>>;
 
 async fn server() -> Result<ServerHandle, Box<dyn std::error::Error>> {
     let descriptor = ServerDescriptor::new("secret").host("127.0.0.1").port(0);
-    let server = Server::new(descriptor.accept_netconduit(true))
+    let server = Server::new(descriptor.password_iterations(4096))
         .rpc("join", |Params(words): Params<Vec<String>>| async move { words.join(" ") })
         .on("shout", |Data(text): Data<String>| async move { text.to_uppercase() })
         .start()
@@ -27,7 +27,7 @@ async fn piped(
 ) -> Result<ClientHandle, Box<dyn std::error::Error>> {
     let (near, far) = tokio::io::duplex(size);
     server.serve_stream(Stream(far), None)?;
-    let descriptor = ClientDescriptor::new("pipe", 1, "secret").dialect(Dialect::Netconduit);
+    let descriptor = ClientDescriptor::new("pipe", 1, "secret").password_iterations_min(4096);
     Ok(Client::over(Stream(near), descriptor).await?)
 }
 
@@ -81,12 +81,12 @@ fn calls_end_with_their_runtime() -> Outcome {
     let (theirs, ours) = (build()?, build()?);
     let descriptor = ServerDescriptor::new("secret").host("127.0.0.1").port(0);
     let server = theirs.block_on(
-        Server::new(descriptor.accept_netconduit(true))
+        Server::new(descriptor.password_iterations(4096))
             .rpc("never", std::future::pending::<()>)
             .start(),
     )?;
     let descriptor = ClientDescriptor::new("127.0.0.1", server.address().port(), "secret")
-        .dialect(Dialect::Netconduit)
+        .password_iterations_min(4096)
         .reconnect_enabled(false);
     // The client's driver lives in the runtime that goes; the call is awaited in the other one.
     let client = theirs.block_on(Client::new(descriptor).connect())?;

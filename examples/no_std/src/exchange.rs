@@ -2,7 +2,8 @@
 
 use core::time::Duration;
 
-use cndt_core::auth::{Access, Credentials, Entropy};
+use cndt_core::auth::scram::Derivation;
+use cndt_core::auth::{Access, Credentials, Entropy, UserName};
 use cndt_core::connection::{Config, Connection, Event};
 use cndt_core::message::Raw;
 use cndt_core::time::Instant;
@@ -16,12 +17,14 @@ const NO_PARAMS: &[u8] = &[0x80];
 pub fn answers() -> Option<bool> {
     let now = Instant::ZERO;
     let config = Config::default();
-    let credentials = Credentials::netconduit("secret");
-    let mut client = Connection::client(now, config.clone(), credentials).ok()?;
-    let access = Access::netconduit("secret");
-    let mut server = Connection::server(now, config, access, Entropy([7; 64])).ok()?;
+    // A server has this from its storage. Salts and entropy are fixed to keep the program small.
+    let verifier = Derivation::new("secret", &[3; 16], 100_000).ok()?.run().verifier();
+    let access = Access::new().with_user(UserName::default(), verifier);
+    let mut server = Connection::server(now, config.clone(), access, Entropy([7; 64])).ok()?;
+    let credentials = Credentials::new(UserName::default(), "secret").ok()?;
+    let mut client = Connection::client(now, config, credentials, Entropy([9; 64])).ok()?;
 
-    // Four rounds are enough: login, welcome, call, answer.
+    // Request and challenge, proof and counterproof, call and answer, and one to spare.
     for _ in 0..4 {
         carry(now, &mut client, &mut server);
         while let Some(event) = server.poll_event() {
@@ -32,6 +35,9 @@ pub fn answers() -> Option<bool> {
         carry(now, &mut server, &mut client);
         while let Some(event) = client.poll_event() {
             match event {
+                Event::Derive(derivation) => {
+                    client.derived(now, derivation.run());
+                }
                 Event::Opened(_) => {
                     let timeout = Duration::from_secs(30);
                     client.call(now, "answer", &Raw(NO_PARAMS), timeout).ok()?;

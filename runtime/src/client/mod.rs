@@ -5,15 +5,15 @@
 //! decision.
 //!
 //! ```
-//! use cndt_tokio::{Client, ClientDescriptor, Dialect, Server, ServerDescriptor};
+//! use cndt_tokio::{Client, ClientDescriptor, Server, ServerDescriptor};
 //! use serde_json::{Value, json};
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! # let descriptor = ServerDescriptor::new("secret").host("127.0.0.1").port(0);
-//! # let server = Server::new(descriptor.accept_netconduit(true)).start().await?;
+//! # let server = Server::new(descriptor).start().await?;
 //! let descriptor = ClientDescriptor::new("127.0.0.1", server.address().port(), "secret");
-//! let client = Client::new(descriptor.dialect(Dialect::Netconduit).name("example"))
+//! let client = Client::new(descriptor.name("example"))
 //!     .on("news", |cndt_tokio::Data(news): cndt_tokio::Data<Value>| async move {
 //!         println!("{news}");
 //!     })

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cndt_core::connection::CloseReason;
+use cndt_core::message::auth::{Failure, RefusalCode};
 use futures_io::{AsyncRead, AsyncWrite};
 
 use super::backoff::Backoff;
@@ -35,16 +36,22 @@ pub(super) async fn run<R: Runtime>(shared: Arc<ClientShared>, first: Driver<R::
         if shared.state.read(|state| state.stopping) {
             return;
         }
-        let is_refused = matches!(end.reason, CloseReason::LoginRefused { .. });
-        if is_refused || shared.state.read(|state| state.logins == 0) {
+        let (is_final, wait) = match &end.reason {
+            CloseReason::LoginRefused(Failure { code: RefusalCode::Busy, retry_after, .. }) => {
+                (false, retry_after.unwrap_or_default())
+            }
+            CloseReason::LoginRefused(_) | CloseReason::OtherDialect(_) => (true, Duration::ZERO),
+            _ => (false, Duration::ZERO),
+        };
+        if is_final || shared.state.read(|state| state.logins == 0) {
             finish.stage = Stage::Failed;
             return;
         }
         if !shared.descriptor.reconnect_enabled {
             return;
         }
-        match redial::<R>(&shared).await {
-            Redial::Connected(next) => driver = next,
+        match redial::<R>(&shared, wait).await {
+            Redial::Connected(next) => driver = *next,
             Redial::NotWanted => return,
             Redial::GivenUp => {
                 finish.stage = Stage::Failed;
@@ -89,13 +96,18 @@ where
 }
 
 enum Redial<S> {
-    Connected(Driver<S>),
+    Connected(Box<Driver<S>>),
     NotWanted,
     GivenUp,
 }
 
 /// Tries until there is a TCP connection, the attempts are used up, or nobody wants it any more.
-async fn redial<R: Runtime>(shared: &Arc<ClientShared>) -> Redial<R::Stream> {
+///
+/// The first attempt waits at least as long as the server has asked for.
+async fn redial<R: Runtime>(
+    shared: &Arc<ClientShared>,
+    mut at_least: Duration,
+) -> Redial<R::Stream> {
     let descriptor = &shared.descriptor;
     let backoff = Backoff {
         base: descriptor.reconnect_delay,
@@ -111,7 +123,7 @@ async fn redial<R: Runtime>(shared: &Arc<ClientShared>) -> Redial<R::Stream> {
         }
         // Without randomness all clients would wait equally long; that is still better than none.
         let random = entropy::draw().map_or(u64::MAX, u64::from_be_bytes);
-        let delay = backoff.delay(attempt, random);
+        let delay = backoff.delay(attempt, random).max(std::mem::take(&mut at_least));
         shared.state.change(|state| state.attempts = attempt.saturating_add(1));
         tracing::info!(target: "cndt", attempt = attempt + 1, ?delay, "reconnecting");
         let machine = shared.machine;
@@ -124,7 +136,7 @@ async fn redial<R: Runtime>(shared: &Arc<ClientShared>) -> Redial<R::Stream> {
             First::Right(dialled) => dialled,
         };
         match dialled.and_then(|(stream, remote)| shared.attach(stream, Some(remote))) {
-            Ok(driver) => return Redial::Connected(driver),
+            Ok(driver) => return Redial::Connected(Box::new(driver)),
             Err(error) => {
                 tracing::warn!(target: "cndt", %error, "attempt to reconnect failed");
                 shared.state.change(|state| state.stage = Stage::Offline);

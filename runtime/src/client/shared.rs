@@ -2,6 +2,8 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock, Weak};
 
+use cndt_core::auth::Entropy;
+use cndt_core::auth::scram::Keys;
 use cndt_core::connection::{CloseReason, Connection, PhaseName};
 use cndt_core::time::WallAnchor;
 
@@ -46,6 +48,8 @@ pub(super) struct ClientState {
     /// How often a login has succeeded.
     pub(super) logins: u32,
     pub(super) last_reason: Option<CloseReason>,
+    /// Keys of the last login: with them the next one costs nothing.
+    pub(super) keys: Option<Keys>,
 }
 
 pub(super) enum Stage {
@@ -119,6 +123,7 @@ impl ClientShared {
             attempts: 0,
             logins: 0,
             last_reason: None,
+            keys: None,
         };
         Self {
             machine,
@@ -143,10 +148,16 @@ impl ClientShared {
         let now = self.machine.now();
         let wall = WallAnchor { at: now, unix_millis: self.machine.unix_millis() };
         let id = ConnectionId::from_random(entropy::draw()?);
-        let (config, credentials) = (self.descriptor.config(wall), self.descriptor.credentials());
-        let connection = Connection::client(now, config, credentials).map_err(|error| {
-            ConfigError { field: error.field, expected: error.expected, value: "that".into() }
-        })?;
+        let config = self.descriptor.config(wall);
+        let keys = self.state.read(|state| state.keys.clone());
+        let credentials = self.descriptor.credentials(keys)?;
+        let entropy = Entropy(entropy::draw()?);
+        let connection =
+            Connection::client(now, config, credentials, entropy).map_err(|error| ConfigError {
+                field: error.field,
+                expected: error.expected,
+                value: "that".into(),
+            })?;
         let owner = Owner::Client(Arc::clone(self));
         let link = Link::new(id, remote, self.machine, owner, connection);
         let stopping = self.state.change(|state| {
@@ -157,6 +168,10 @@ impl ClientShared {
             link.close();
         }
         Ok(Driver::new(link, stream, self.descriptor.pace()))
+    }
+
+    pub(crate) fn remember(&self, keys: Keys) {
+        self.state.change(|state| state.keys = Some(keys));
     }
 
     /// The connection, if it can be used.

@@ -3,19 +3,22 @@
 use std::time::Duration;
 
 use cndt_core::connection::CloseReason;
+use cndt_core::message::auth::RefusalCode;
 use cndt_core::wire::Dialect;
 
 use super::Outcome;
 use super::support::{
-    PASSWORD, check, client_descriptor, connect, eventually, loopback, read, server,
+    ITERATIONS, check, client_descriptor, connect, eventually, loopback, read, server,
     server_descriptor, write_all,
 };
 use crate::client::{Client, ConnectionState};
-use crate::error::{ConnectErrorKind, ServeError};
+use crate::error::ConnectErrorKind;
+use crate::peer::Peer;
 use crate::race::{First, race};
 use crate::router::extract::Params;
 use crate::rt::Runtime;
 use crate::server::Server;
+use crate::users::{Users, hash_password};
 
 /// Both sides know each other after login.
 pub async fn connects<R: Runtime>() -> Outcome {
@@ -34,7 +37,8 @@ pub async fn connects<R: Runtime>() -> Outcome {
     let peers = server.connections();
     let [peer] = &peers[..] else { return Err(format!("{peers:?}").into()) };
     check((&*peer.name(), &*peer.version()) == ("there", "3.2"), peer)?;
-    check(peer.is_authenticated() && peer.dialect() == Some(Dialect::Netconduit), peer)?;
+    check(peer.is_authenticated() && peer.dialect() == Some(Dialect::Cndt), peer)?;
+    check(peer.user().is_some_and(|user| user.as_str() == "default"), peer.user())?;
     check(peer.id().to_string().len() == 36, peer.id())?;
     check(server.connection(peer.id()).is_some(), peer)?;
     peer.ping().await?;
@@ -51,16 +55,15 @@ pub async fn connects<R: Runtime>() -> Outcome {
 pub async fn refuses_a_wrong_password<R: Runtime>() -> Outcome {
     let server = server::<R>().start().await?;
     let address = server.address();
-    let descriptor =
-        crate::ClientDescriptor::new(address.ip().to_string(), address.port(), "wrong");
-    let refused = Client::<R>::new(descriptor.dialect(Dialect::Netconduit)).connect().await;
-    let error = refused.err().ok_or("the login succeeded")?;
-    let ConnectErrorKind::Closed { reason: CloseReason::LoginRefused { .. }, .. } = &error.kind
-    else {
-        return Err(error.into());
-    };
-    check(error.to_string().contains("check the password"), &error)?;
-    check(server.connection_count() == 0, server.connections())?;
+    for dialect in [Dialect::Cndt, Dialect::Netconduit] {
+        let mut descriptor = client_descriptor(address).dialect(dialect);
+        descriptor.password = "wrong".into();
+        let refused = Client::<R>::new(descriptor).connect().await;
+        let error = refused.err().ok_or("the login succeeded")?;
+        check(refusal(&error.kind) == Some(RefusalCode::AuthFailed), &error)?;
+        check(error.to_string().contains("check user and password"), &error)?;
+        check(server.connection_count() == 0, server.connections())?;
+    }
     server.stop().await;
     Ok(())
 }
@@ -116,17 +119,69 @@ pub async fn notices_a_peer_of_another_protocol<R: Runtime>() -> Outcome {
     }
 }
 
+/// One port serves both dialects, where both are wanted.
+pub async fn serves_both_dialects_on_one_port<R: Runtime>() -> Outcome {
+    let server = server::<R>().rpc("one", || async { 1 }).start().await?;
+    let descriptor = client_descriptor(server.address());
+    let strong = Client::<R>::new(descriptor.clone()).connect().await?;
+    let weak = Client::<R>::new(descriptor.dialect(Dialect::Netconduit)).connect().await?;
+    for client in [&strong, &weak] {
+        let one: i32 = client.call("one", &()).await?;
+        check(one == 1, one)?;
+    }
+    eventually::<R>("both are there", || server.connection_count() == 2).await?;
+    let sent = server.broadcast("news", &1).send()?;
+    check(sent.queued == 2, sent)?;
+    server.stop().await;
+    Ok(())
+}
+
 /// The weak dialect is never taken for granted, on neither side.
 pub async fn refuses_the_dialect_that_is_not_named<R: Runtime>() -> Outcome {
-    let descriptor = crate::ServerDescriptor::new(PASSWORD).host("127.0.0.1").port(0);
-    match Server::<R>::new(descriptor).start().await {
-        Err(ServeError::Config(error)) if error.field == "accept_netconduit" => {}
-        other => return Err(format!("{other:?}").into()),
+    let strong = Server::<R>::new(server_descriptor().accept_netconduit(false)).start().await?;
+    let weak = Server::<R>::new(server_descriptor().accept_cndt(false)).start().await?;
+    for (server, dialect) in [(strong, Dialect::Netconduit), (weak, Dialect::Cndt)] {
+        let descriptor = client_descriptor(server.address()).dialect(dialect);
+        let refused = Client::<R>::new(descriptor).connect().await;
+        let error = refused.err().ok_or("the login succeeded")?;
+        check(refusal(&error.kind) == Some(RefusalCode::MechRequired), &error)?;
+        server.stop().await;
     }
-    let descriptor = crate::ClientDescriptor::new("127.0.0.1", 1, PASSWORD);
-    match Client::<R>::new(descriptor).connect().await.map_err(|error| error.kind) {
-        Err(ConnectErrorKind::Config(error)) if error.field == "dialect" => Ok(()),
-        other => Err(format!("{other:?}").into()),
+    Ok(())
+}
+
+/// Users have passwords of their own, and the server never had them.
+pub async fn lets_each_user_in_by_its_own_password<R: Runtime>() -> Outcome {
+    let users = Users::new()
+        .with("ann".parse()?, hash_password("apple", ITERATIONS)?)
+        .with("bob".parse()?, hash_password("berry", ITERATIONS)?);
+    let mut descriptor = server_descriptor().accept_netconduit(false).users(users);
+    descriptor.password = "".into();
+    let server = Server::<R>::new(descriptor)
+        .rpc("whoami", |peer: Peer| async move { peer.user().map(|user| user.to_string()) })
+        .start()
+        .await?;
+    for (user, password, is_right) in [("ann", "apple", true), ("bob", "apple", false)] {
+        let mut descriptor = client_descriptor(server.address()).user(user);
+        descriptor.password = password.into();
+        match Client::<R>::new(descriptor).connect().await {
+            Ok(client) => {
+                let me: Option<String> = client.call("whoami", &()).await?;
+                check(is_right && me.as_deref() == Some(user), me)?;
+            }
+            Err(error) => check(!is_right, error)?,
+        }
+    }
+    server.stop().await;
+    Ok(())
+}
+
+fn refusal(kind: &ConnectErrorKind) -> Option<RefusalCode> {
+    match kind {
+        ConnectErrorKind::Closed { reason: CloseReason::LoginRefused(failure), .. } => {
+            Some(failure.code)
+        }
+        _ => None,
     }
 }
 

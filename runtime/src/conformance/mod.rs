@@ -59,7 +59,8 @@ macro_rules! conformance_tests {
         $crate::conformance_tests! { @cases $runtime, $block_on,
             handshake: connects refuses_a_wrong_password tells_of_a_refused_port
                 gives_up_on_a_silent_peer notices_a_peer_of_another_protocol
-                refuses_the_dialect_that_is_not_named refuses_one_client_too_many
+                refuses_the_dialect_that_is_not_named serves_both_dialects_on_one_port
+                lets_each_user_in_by_its_own_password refuses_one_client_too_many
                 serves_while_many_are_logging_in serves_any_stream;
             calls: answers reports_errors_of_handlers refuses_unknown_methods
                 names_the_field_that_does_not_fit times_out is_cancelled_by_dropping

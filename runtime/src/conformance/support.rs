@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use cndt_core::auth::{Access, Credentials, Entropy};
 use cndt_core::connection::{Config, Connection, PhaseName};
-use cndt_core::wire::Dialect;
 use futures_io::{AsyncRead, AsyncWrite};
 
 use crate::client::{Client, ClientHandle};
@@ -17,15 +16,22 @@ use crate::descriptor::{ClientDescriptor, ServerDescriptor};
 use crate::error::ConnectError;
 use crate::rt::Runtime;
 use crate::server::{Server, ServerHandle};
+use crate::users::{UserName, hash_password};
 
 pub(super) const PASSWORD: &str = "secret";
+/// As few as are allowed: what they cost is not tested here.
+pub(super) const ITERATIONS: u32 = 4096;
 
 pub(super) fn loopback() -> SocketAddr {
     SocketAddr::from((Ipv4Addr::LOCALHOST, 0))
 }
 
 pub(super) fn server_descriptor() -> ServerDescriptor {
-    ServerDescriptor::new(PASSWORD).host("127.0.0.1").port(0).accept_netconduit(true)
+    ServerDescriptor::new(PASSWORD)
+        .host("127.0.0.1")
+        .port(0)
+        .accept_netconduit(true)
+        .password_iterations(ITERATIONS)
 }
 
 pub(super) fn server<R: Runtime>() -> Server<R> {
@@ -34,7 +40,7 @@ pub(super) fn server<R: Runtime>() -> Server<R> {
 
 pub(super) fn client_descriptor(address: SocketAddr) -> ClientDescriptor {
     ClientDescriptor::new(address.ip().to_string(), address.port(), PASSWORD)
-        .dialect(Dialect::Netconduit)
+        .password_iterations_min(ITERATIONS)
         .reconnect_enabled(false)
 }
 
@@ -97,7 +103,8 @@ pub(super) async fn login_as_client<R: Runtime>(
     let runtime = R::default();
     let mut stream = runtime.connect(address).await?;
     let credentials = Credentials::netconduit(PASSWORD);
-    let connection = Connection::client(runtime.now(), Config::default(), credentials, Entropy([9; 64]))?;
+    let connection =
+        Connection::client(runtime.now(), Config::default(), credentials, Entropy([9; 64]))?;
     login::<R>(&mut stream, connection).await?;
     Ok(stream)
 }
@@ -108,7 +115,7 @@ pub(super) async fn login_as_server<R: Runtime>(
 ) -> Result<R::Stream, Box<dyn Error>> {
     let runtime = R::default();
     let (mut stream, _) = runtime.accept(listener).await?;
-    let access = Access::netconduit(PASSWORD);
+    let access = Access::new().with_user(UserName::default(), hash_password(PASSWORD, ITERATIONS)?);
     let entropy = Entropy([7; 64]);
     let connection = Connection::server(runtime.now(), Config::default(), access, entropy)?;
     login::<R>(&mut stream, connection).await?;

@@ -1,13 +1,16 @@
 use std::time::Duration;
 
-use cndt_core::auth::Credentials;
+use cndt_core::auth::scram::Keys;
+use cndt_core::auth::{Credentials, UserName};
 use cndt_core::connection::Config;
+use cndt_core::limits::Limits;
 use cndt_core::time::WallAnchor;
 use cndt_core::wire::Dialect;
 
 use super::{
     Password, RPC_TIMEOUT, SEND_TIMEOUT, descriptor, ensure, ensure_buffer_size, ensure_heartbeat,
-    ensure_identity, ensure_message_size, ensure_password, ensure_positive, ensure_queues,
+    ensure_identity, ensure_iterations, ensure_message_size, ensure_password, ensure_positive,
+    ensure_queues,
 };
 use crate::driver::Pace;
 use crate::error::ConfigError;
@@ -30,11 +33,16 @@ descriptor! {
         version = "1.0.0";
         /// For people. Empty.
         description = "";
+        /// Who logs in, in dialect `cndt`: 1 to 64 printable ASCII characters. `default`.
+        user = "default";
     }
     values {
         /// The wire dialect. `cndt`; `netconduit` must be named, because its login can be recorded
         /// and replayed.
         dialect: Dialect = Dialect::Cndt;
+        /// The fewest iterations of key derivation that a server may ask for: 4,096 to 2,000,000.
+        /// Fewer make a captured login cheap to guess at. 100,000.
+        password_iterations_min: u32 = 100_000;
         /// Whether the host is looked up as IPv6. Off: every address that is found is tried.
         use_ipv6: bool = false;
         /// How long the TCP connection may take, the look-up of the name included, and then the
@@ -68,7 +76,8 @@ descriptor! {
         send_queue_size: usize = 1000;
         /// Messages and calls of the server that may wait to be handled. 1000.
         receive_queue_size: usize = 1000;
-        /// Whether large payloads are sent compressed. Compressed ones are read either way. Off.
+        /// Whether large payloads are sent compressed. In dialect `cndt` the server must want it,
+        /// too. Off.
         enable_compression: bool = false;
         /// Whether the server is asked to pause when the queue fills. TCP pushes back either way.
         /// On.
@@ -121,17 +130,31 @@ impl ClientDescriptor {
         ensure_positive("send_timeout", self.send_timeout)?;
         ensure_heartbeat(self.heartbeat_interval, self.heartbeat_timeout)?;
         ensure_queues(self.send_queue_size, self.receive_queue_size)?;
-        ensure(
-            self.dialect == Dialect::Netconduit,
-            "dialect",
-            "must be `netconduit` as long as it is the only dialect with a login; name it \
-             explicitly by `.dialect(Dialect::Netconduit)`",
-            self.dialect,
-        )
+        ensure_iterations("password_iterations_min", self.password_iterations_min)?;
+        self.user_name().map(drop)
     }
 
-    pub(crate) fn credentials(&self) -> Credentials {
-        Credentials::netconduit(self.password.expose())
+    fn user_name(&self) -> Result<UserName, ConfigError> {
+        let expected = "must have 1 to 64 printable ASCII characters";
+        self.user.parse().map_err(|_| ConfigError::new("user", expected, &self.user))
+    }
+
+    /// What to log in with; `keys` are those of an earlier login.
+    pub(crate) fn credentials(&self, keys: Option<Keys>) -> Result<Credentials, ConfigError> {
+        let password = self.password.expose();
+        match self.dialect {
+            Dialect::Netconduit => Ok(Credentials::netconduit(password)),
+            Dialect::Cndt => {
+                let credentials =
+                    Credentials::new(self.user_name()?, password).map_err(|error| {
+                        ConfigError::new("password", "must have 1 to 1024 bytes", error)
+                    })?;
+                Ok(match keys {
+                    Some(keys) => credentials.with_keys(keys),
+                    None => credentials,
+                })
+            }
+        }
     }
 
     /// What the connection is configured with.
@@ -144,11 +167,15 @@ impl ClientDescriptor {
             heartbeat_timeout: self.heartbeat_timeout,
             compression: self.enable_compression,
             backpressure: self.enable_backpressure,
-            limits: super::limits(
-                self.max_message_size,
-                self.send_queue_size,
-                self.receive_queue_size,
-            ),
+            channel_binding: None,
+            limits: Limits {
+                iterations_min: self.password_iterations_min,
+                ..super::limits(
+                    self.max_message_size,
+                    self.send_queue_size,
+                    self.receive_queue_size,
+                )
+            },
             wall,
         }
     }

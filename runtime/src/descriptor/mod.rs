@@ -34,6 +34,7 @@ pub use client::ClientDescriptor;
 pub use server::ServerDescriptor;
 
 use crate::error::ConfigError;
+use crate::users::Users;
 
 /// How long a call waits for its answer unless told otherwise: 30 s.
 pub(crate) const RPC_TIMEOUT: Duration = Duration::from_secs(30);
@@ -90,7 +91,7 @@ macro_rules! plain_setting {
     )*};
 }
 
-plain_setting!(bool u16 u32 usize f64 String Password);
+plain_setting!(bool u16 u32 usize f64 String Password Users);
 
 impl Setting for Duration {
     fn read<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -192,6 +193,11 @@ fn ensure(
     value: impl fmt::Display,
 ) -> Result<(), ConfigError> {
     if holds { Ok(()) } else { Err(ConfigError::new(field, expected, value)) }
+}
+
+fn ensure_iterations(field: &'static str, iterations: u32) -> Result<(), ConfigError> {
+    let accepted = cndt_core::auth::scram::ITERATIONS;
+    ensure(accepted.contains(&iterations), field, "must be from 4096 to 2000000", iterations)
 }
 
 fn ensure_positive(field: &'static str, span: Duration) -> Result<(), ConfigError> {

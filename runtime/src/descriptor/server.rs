@@ -7,16 +7,18 @@ use cndt_core::time::WallAnchor;
 
 use super::{
     Password, descriptor, ensure, ensure_buffer_size, ensure_heartbeat, ensure_identity,
-    ensure_message_size, ensure_password, ensure_positive, ensure_queues,
+    ensure_iterations, ensure_message_size, ensure_password, ensure_positive, ensure_queues,
 };
 use crate::driver::Pace;
 use crate::error::ConfigError;
+use crate::users::{HashError, ITERATIONS_DEFAULT, UserName, Users, hash_password};
 
 descriptor! {
-    /// How a server listens and whom it lets in. Only the password is required.
+    /// How a server listens and whom it lets in. A password or users are required.
     ServerDescriptor;
     required {
-        /// What clients prove that they know; 1 to 1024 bytes.
+        /// What the user `default` proves to know; 1 to 1024 bytes, or empty where `users` are
+        /// named. It is turned into a verifier when the server starts, which takes a moment.
         password: Password = Password::from("");
     }
     texts {
@@ -54,13 +56,23 @@ descriptor! {
         send_queue_size: usize = 1000;
         /// Messages and calls of one client that may wait to be handled. 1000.
         receive_queue_size: usize = 1000;
-        /// Whether large payloads are sent compressed. Compressed ones are read either way. Off.
+        /// Whether large payloads are sent compressed. In dialect `cndt` the client must want it,
+        /// too. Off.
         enable_compression: bool = false;
         /// Whether a client is asked to pause when its queue fills. TCP pushes back either way. On.
         enable_backpressure: bool = true;
+        /// Users of dialect `cndt` by name, with their verifiers (in files: their text form). None.
+        users: Users = Users::new();
+        /// Iterations by which `password` is turned into a verifier: 4,096 to 2,000,000. 600,000.
+        password_iterations: u32 = ITERATIONS_DEFAULT;
+        /// Whether clients of dialect `cndt` may log in. On.
+        accept_cndt: bool = true;
         /// Whether clients of dialect `netconduit` (the Python package) may log in. Their proof of
         /// the password can be recorded and replayed: switch it on for trusted networks only. Off.
         accept_netconduit: bool = false;
+        /// The password of clients of dialect `netconduit`. Empty: `password`. Another one is
+        /// better, because whoever sees such a login can use it.
+        netconduit_password: Password = Password::from("");
     }
 }
 
@@ -75,7 +87,7 @@ impl ServerDescriptor {
     /// # Errors
     /// The first that makes no sense, with what would.
     pub fn validate(&self) -> Result<(), ConfigError> {
-        ensure_password(&self.password)?;
+        self.validate_access()?;
         ensure_identity(&self.name, &self.version)?;
         ensure(!self.host.is_empty(), "host", "must not be empty", "\"\"")?;
         ensure(self.max_connections > 0, "max_connections", "must be at least 1", 0)?;
@@ -84,18 +96,52 @@ impl ServerDescriptor {
         ensure_positive("connection_timeout", self.connection_timeout)?;
         ensure_positive("auth_timeout", self.auth_timeout)?;
         ensure_heartbeat(self.heartbeat_interval, self.heartbeat_timeout)?;
-        ensure_queues(self.send_queue_size, self.receive_queue_size)?;
-        ensure(
-            self.accept_netconduit,
-            "accept_netconduit",
-            "must be true as long as `netconduit` is the only dialect with a login; name it \
-             explicitly by `.accept_netconduit(true)`",
-            false,
-        )
+        ensure_queues(self.send_queue_size, self.receive_queue_size)
     }
 
-    pub(crate) fn access(&self) -> Access {
-        Access::netconduit(self.password.expose())
+    fn validate_access(&self) -> Result<(), ConfigError> {
+        let (password, users) = (self.password.expose(), &self.users);
+        ensure_iterations("password_iterations", self.password_iterations)?;
+        ensure(
+            self.accept_cndt || self.accept_netconduit,
+            "accept_cndt",
+            "must be true unless accept_netconduit is",
+            false,
+        )?;
+        let is_default_twice = !password.is_empty() && users.contains(&UserName::default());
+        let expected = "must not name `default` beside a password: the password is its own";
+        ensure(!is_default_twice, "users", expected, "both")?;
+        if self.accept_cndt && users.is_empty() {
+            ensure_password(&self.password)?;
+        }
+        if self.accept_netconduit {
+            ensure_password(self.legacy_password())?;
+        }
+        ensure(password.len() <= 1024, "password", "must have 1 to 1024 bytes", password.len())
+    }
+
+    fn legacy_password(&self) -> &Password {
+        let own = &self.netconduit_password;
+        if own.expose().is_empty() { &self.password } else { own }
+    }
+
+    /// Whom to let in. Slow: derives the verifier of the password.
+    pub(crate) fn access(&self) -> Result<Access, HashError> {
+        let mut access = Access::new();
+        if self.accept_netconduit {
+            access = access.with_netconduit(self.legacy_password().expose());
+        }
+        if self.accept_cndt {
+            for (name, verifier) in self.users.iter() {
+                access = access.with_user(name.clone(), verifier.clone());
+            }
+            let password = self.password.expose();
+            if !password.is_empty() {
+                let verifier = hash_password(password, self.password_iterations)?;
+                access = access.with_user(UserName::default(), verifier);
+            }
+        }
+        Ok(access)
     }
 
     /// What connections are configured with.
@@ -108,6 +154,7 @@ impl ServerDescriptor {
             heartbeat_timeout: self.heartbeat_timeout,
             compression: self.enable_compression,
             backpressure: self.enable_backpressure,
+            channel_binding: None,
             limits: self.limits(),
             wall,
         }

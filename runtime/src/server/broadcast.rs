@@ -1,8 +1,7 @@
 use std::collections::HashSet;
 
-use cndt_core::connection::{SendError, SharedMessage};
+use cndt_core::connection::{Format, SendError, SharedMessage};
 use cndt_core::message::Typed;
-use cndt_core::wire::Dialect;
 use serde::Serialize;
 
 use super::handle::ServerHandle;
@@ -56,16 +55,16 @@ impl<'a, T: Serialize + ?Sized> Broadcast<'a, T> {
             if self.excluded.contains(&peer.id()) {
                 continue;
             }
-            let Some(dialect) = peer.dialect() else { continue };
-            let known = frames.iter().position(|frame| frame.dialect() == dialect);
+            let link = &peer.link;
+            let Some(format) = link.lock().connection.format() else { continue };
+            let known = frames.iter().position(|frame| frame.format() == format);
             let index = match known {
                 Some(index) => index,
                 None => {
-                    frames.push(self.encode(dialect)?);
+                    frames.push(self.encode(format)?);
                     frames.len() - 1
                 }
             };
-            let link = &peer.link;
             let mut locked = link.lock();
             match locked.connection.send_shared(link.machine.now(), &frames[index]) {
                 Ok(_) => {
@@ -78,11 +77,10 @@ impl<'a, T: Serialize + ?Sized> Broadcast<'a, T> {
         Ok(delivered)
     }
 
-    fn encode(&self, dialect: Dialect) -> Result<SharedMessage, SendError> {
+    fn encode(&self, format: Format) -> Result<SharedMessage, SendError> {
         let descriptor = self.server.descriptor();
         let millis = self.server.machine().unix_millis();
-        let compression = descriptor.enable_compression;
         let limits = descriptor.limits();
-        SharedMessage::encode(dialect, millis, self.name, &Typed(self.data), compression, &limits)
+        SharedMessage::encode(format, millis, self.name, &Typed(self.data), &limits)
     }
 }

@@ -62,10 +62,11 @@ impl ServerHandle {
         router: Router,
         hooks: ServerHooks,
         addresses: Vec<SocketAddr>,
+        access: Access,
     ) -> Self {
         let shared = Shared {
             machine,
-            access: descriptor.access(),
+            access,
             descriptor,
             router,
             hooks,

@@ -6,7 +6,7 @@
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let descriptor = ServerDescriptor::new("secret").host("127.0.0.1").port(0);
-//! let server = Server::new(descriptor.accept_netconduit(true))
+//! let server = Server::new(descriptor)
 //!     .rpc("whoami", |peer: Peer| async move { peer.id().to_string() })
 //!     .on_client_connect(|peer: Peer| async move { println!("{} is here", peer.id()) })
 //!     .start()
@@ -158,6 +158,8 @@ impl<R: Runtime> Server<R> {
     pub async fn start(self) -> Result<ServerHandle, ServeError> {
         self.descriptor.validate()?;
         let router = self.router.finish()?;
+        let descriptor = self.descriptor.clone();
+        let access = R::default().run_blocking(move || descriptor.access()).await?;
         let first = (self.descriptor.bind_host().to_owned(), self.descriptor.port);
         let mut listeners = Vec::new();
         let mut addresses = Vec::new();
@@ -169,7 +171,8 @@ impl<R: Runtime> Server<R> {
             addresses.push(address);
         }
         let machine = Machine::of::<R>();
-        let server = ServerHandle::new(machine, self.descriptor, router, self.hooks, addresses);
+        let descriptor = self.descriptor;
+        let server = ServerHandle::new(machine, descriptor, router, self.hooks, addresses, access);
         server.announce().await;
         for listener in listeners {
             let count = TaskCount::new(&server);
