@@ -311,12 +311,30 @@ pub(crate) struct ServeArgs {
     /// Messages of one client that may wait to be handled
     #[arg(long, value_name = "N", default_value_t = 1000)]
     pub(crate) receive_queue_size: usize,
+    /// Messages and calls that one client may send per second
+    #[arg(long, value_name = "MSGS/s", value_parser = rate)]
+    pub(crate) rate_limit: Option<u64>,
+    /// Bytes of messages and calls that one client may send per second
+    #[arg(long, value_name = "BYTES/s", value_parser = rate)]
+    pub(crate) rate_limit_bytes: Option<u64>,
+    /// Closes clients with which nothing but heartbeats was exchanged for so long
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    pub(crate) idle_timeout: Option<Duration>,
     /// Sends large payloads compressed
     #[arg(long)]
     pub(crate) compress: bool,
     /// Never asks clients to pause
     #[arg(long)]
     pub(crate) no_backpressure: bool,
+}
+
+/// `100`, or `100/s`.
+fn rate(text: &str) -> Result<u64, String> {
+    let number = text.strip_suffix("/s").unwrap_or(text);
+    match number.parse() {
+        Ok(0) | Err(_) => Err("a whole number per second, from 1 on: 100 or 100/s".into()),
+        Ok(rate) => Ok(rate),
+    }
 }
 
 /// `30s`, `250ms`, `2m`.

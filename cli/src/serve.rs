@@ -48,6 +48,9 @@ pub(crate) async fn run(arguments: ServeArgs) -> Result<(), Failure> {
         .buffer_size(arguments.buffer_size)
         .send_queue_size(arguments.send_queue_size)
         .receive_queue_size(arguments.receive_queue_size)
+        .rate_limit(arguments.rate_limit.unwrap_or_default())
+        .rate_limit_bytes(arguments.rate_limit_bytes.unwrap_or_default())
+        .idle_timeout(arguments.idle_timeout.unwrap_or_default())
         .enable_compression(arguments.compress)
         .enable_backpressure(!arguments.no_backpressure);
     let mut server = Server::new(descriptor);

@@ -90,6 +90,7 @@ fn wrong_usage_is_status_2_and_names_the_value() {
         (&["call", "127.0.0.1:1", "add", "--dialect", "latin"], "latin"),
         (&["call", "127.0.0.1:1", "add", "--user", ""], "user name"),
         (&["serve", "--accept", "latin"], "latin"),
+        (&["serve", "--rate-limit", "0"], "per second"),
         (&["serve", "--users", "/no/such/file"], "/no/such/file"),
         (&["password", "hash", "--iterations", "7"], "iterations"),
         (
@@ -345,7 +346,7 @@ fn help_shows_examples_and_offers_only_what_is_there() {
         let help = run(&[name, "--help"]);
         assert_eq!(help.status, 0);
         assert!(help.stdout.contains("Example"), "{name}: {}", help.stdout);
-        for absent in ["--tls", "--jsonrpc", "--webhook", "--rate-limit"] {
+        for absent in ["--tls", "--jsonrpc", "--webhook"] {
             assert!(!help.stdout.contains(absent), "{name} offers {absent}");
         }
     }

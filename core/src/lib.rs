@@ -8,6 +8,7 @@
 //! | [`message`] | frames into meaning and back (MessagePack maps) | who is connected |
 //! | [`auth`] | passwords into proofs | frames |
 //! | [`connection`] | all of it into one CNDT connection, client or server | sockets, handlers |
+//! | [`resilience`] | time into permission: rate limits | the wire |
 //! | [`rpc`] | what every protocol shares: errors, codes, method descriptions | the wire |
 //!
 //! # The contract
@@ -97,6 +98,7 @@ pub mod auth;
 pub mod connection;
 pub mod limits;
 pub mod message;
+pub mod resilience;
 pub mod rpc;
 pub mod time;
 pub mod wire;

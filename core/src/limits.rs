@@ -14,12 +14,19 @@
 
 use core::time::Duration;
 
+use crate::message::Bounds;
+use crate::resilience::Rate;
+
 const KIB: usize = 1024;
 const MIB: usize = 1024 * KIB;
 
 /// The largest frame that any configuration may allow, in bytes: the protocol's ceiling
 /// (wire fact: the Python package refuses payloads beyond 100 MiB).
 pub const FRAME_CEILING: usize = 100 * MIB;
+
+/// What a frame counts as at least against `Limits::rate_bytes`: handling it costs something, however
+/// small it is.
+pub const BYTES_PER_FRAME_MIN: u64 = 256;
 
 /// The bounds of one connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,8 +53,33 @@ pub struct Limits {
     pub compression_ratio_max: u32,
     /// Nesting of received MessagePack. 64: deeper data is a mistake or an attack.
     pub depth_max: usize,
+    /// MessagePack values in one received payload, on all levels. 1,000,000: whoever reads them into
+    /// a tree spends some 32 bytes on each.
+    pub elements_max: usize,
     /// Own calls without an outcome. 1,024: each holds an entry and a timer.
     pub calls_max: usize,
+    /// The peer's requests without an answer; beyond it they are answered by RATE_LIMITED. 4,096:
+    /// an application that never answers does not grow the list for ever.
+    pub serves_max: usize,
+    /// Messages and requests that the peer may send. None: as many as it likes. A request beyond it
+    /// is answered by RATE_LIMITED with `retry_after`, a message is dropped and counted.
+    pub rate_messages: Option<Rate>,
+    /// Bytes of messages and requests that the peer may send, headers included; a frame counts as
+    /// at least 256. None. What happens beyond it is the same.
+    pub rate_bytes: Option<Rate>,
+    /// How long a frame that has begun may take to arrive, plus the time that its length takes at
+    /// `frame_rate_min`. 10 s: a peer that sends a byte now and then holds memory for nothing.
+    pub frame_deadline: Duration,
+    /// Bytes per second that a frame must arrive with, on average. 16 KiB.
+    pub frame_rate_min: usize,
+    /// How long nothing but heartbeats may pass before the connection is closed. None: for ever.
+    pub idle_timeout: Option<Duration>,
+    /// Pings that the peer may send. 20 a second, 100 at once: far faster than any heartbeat. Beyond
+    /// it each is a strike.
+    pub rate_pings: Rate,
+    /// How often the peer may change between pause and resume. 20 a second, 20 at once. Beyond it
+    /// each change is a strike.
+    pub rate_pauses: Rate,
     /// Frames that wait to be sent. 1,000: the Python package's `send_queue_size`.
     pub send_queue_frames: usize,
     /// Bytes that wait to be sent. 8 MiB; one larger frame may wait alone.
@@ -88,7 +120,16 @@ impl Default for Limits {
             decompressed_max: 10 * MIB,
             compression_ratio_max: 128,
             depth_max: 64,
+            elements_max: 1_000_000,
             calls_max: 1024,
+            serves_max: 4096,
+            rate_messages: None,
+            rate_bytes: None,
+            frame_deadline: Duration::from_secs(10),
+            frame_rate_min: 16 * KIB,
+            idle_timeout: None,
+            rate_pings: Rate { per_second: 20, burst: 100 },
+            rate_pauses: Rate { per_second: 20, burst: 20 },
             send_queue_frames: 1000,
             send_queue_bytes: 8 * MIB,
             receive_queue_frames: 1000,
@@ -116,15 +157,23 @@ pub struct LimitError {
 }
 
 impl Limits {
+    /// What received payloads may hold.
+    pub(crate) fn bounds(&self) -> Bounds {
+        Bounds { depth_max: self.depth_max, elements_max: self.elements_max }
+    }
+
     /// Checks every field.
     ///
     /// # Errors
     /// The first field that makes no sense, with what would.
     pub fn validate(&self) -> Result<(), LimitError> {
-        let at_least_one: [(usize, &'static str); 7] = [
+        let at_least_one: [(usize, &'static str); 10] = [
             (self.decompressed_max, "decompressed_max"),
             (self.depth_max, "depth_max"),
             (self.calls_max, "calls_max"),
+            (self.elements_max, "elements_max"),
+            (self.serves_max, "serves_max"),
+            (self.frame_rate_min, "frame_rate_min"),
             (self.send_queue_frames, "send_queue_frames"),
             (self.send_queue_bytes, "send_queue_bytes"),
             (self.receive_queue_frames, "receive_queue_frames"),
@@ -166,6 +215,24 @@ impl Limits {
             "queue_low_percent",
             "must be below queue_high_percent",
         )?;
+        let rates = [
+            (self.rate_messages, "rate_messages"),
+            (self.rate_bytes, "rate_bytes"),
+            (Some(self.rate_pings), "rate_pings"),
+            (Some(self.rate_pauses), "rate_pauses"),
+        ];
+        for (rate, field) in rates {
+            let expected = "must be from 1 to 10^12, per second and at once";
+            ensure(rate.is_none_or(|rate| rate.validate().is_ok()), field, expected)?;
+        }
+        ensure(
+            self.rate_bytes.is_none_or(|rate| rate.burst >= BYTES_PER_FRAME_MIN),
+            "rate_bytes",
+            "must allow 256 bytes at once, which every frame counts as",
+        )?;
+        let longer = "must be longer than nothing";
+        ensure(!self.frame_deadline.is_zero(), "frame_deadline", longer)?;
+        ensure(self.idle_timeout.is_none_or(|span| !span.is_zero()), "idle_timeout", longer)?;
         ensure(self.strikes_max > 0, "strikes_max", "must be at least 1")
     }
 }

@@ -71,6 +71,7 @@ fn wrong_settings_are_named() {
         (server().heartbeat_timeout(Duration::from_secs(30)), "heartbeat_timeout"),
         (server().name("n".repeat(513)), "name"),
         (server().accept_cndt(false), "accept_cndt"),
+        (server().rate_limit_bytes(255), "rate_limit_bytes"),
     ];
     for (descriptor, field) in cases {
         let error = descriptor.validate().expect_err(field);

@@ -23,12 +23,14 @@ pub(super) struct Calls {
     /// end long before their deadline, and removing from the middle of a heap is dear.
     deadlines: BinaryHeap<Reverse<(Instant, u64)>>,
     next: u64,
+    /// Calls that ended without an answer, which may still come: late, once.
+    unanswered: u64,
 }
 
 impl Calls {
     pub(super) fn new() -> Self {
         // Wire fact 7: ids count up from 1.
-        Self { open: BTreeMap::new(), deadlines: BinaryHeap::new(), next: 1 }
+        Self { open: BTreeMap::new(), deadlines: BinaryHeap::new(), next: 1, unanswered: 0 }
     }
 
     /// The id for the next call; `None` once they are used up.
@@ -58,6 +60,24 @@ impl Calls {
         call
     }
 
+    /// As [`Calls::close`], for a call whose answer may still come.
+    pub(super) fn abandon(&mut self, id: u64) -> Option<Call> {
+        let call = self.close(id)?;
+        self.unanswered = self.unanswered.saturating_add(1);
+        Some(call)
+    }
+
+    /// Whether an answer to a call that has ended may be a late one. Each counts once.
+    pub(super) fn late_answer(&mut self) -> bool {
+        match self.unanswered.checked_sub(1) {
+            Some(left) => {
+                self.unanswered = left;
+                true
+            }
+            None => false,
+        }
+    }
+
     pub(super) fn contains(&self, id: u64) -> bool {
         self.open.contains_key(&id)
     }
@@ -79,6 +99,7 @@ impl Calls {
             }
             self.deadlines.pop();
             if let Some(call) = self.open.remove(&id) {
+                self.unanswered = self.unanswered.saturating_add(1);
                 return Some((id, call));
             }
         }

@@ -195,6 +195,18 @@ pub enum CloseReason {
         /// `Limits::pause_max`.
         after: Duration,
     },
+    /// The peer began a frame and did not finish it.
+    #[error("a frame that began {after:?} ago is still incomplete")]
+    FrameTimeout {
+        /// The time that it had.
+        after: Duration,
+    },
+    /// Nothing but heartbeats passed for so long.
+    #[error("nothing was sent or asked for {after:?}")]
+    Idle {
+        /// `Limits::idle_timeout`.
+        after: Duration,
+    },
     /// The bytes are no frames.
     #[error("{0}")]
     Wire(WireError),
@@ -331,6 +343,12 @@ pub enum Strike {
     /// Pings far faster than any heartbeat.
     #[error("pings too fast")]
     PingFlood,
+    /// Pause and resume in turn, far faster than any queue fills.
+    #[error("pause and resume too fast")]
+    PauseFlood,
+    /// An answer to a call that has its answer.
+    #[error("a second answer to one call")]
+    DuplicateAnswer,
 }
 
 /// The phases of a connection.
@@ -425,6 +443,10 @@ pub enum Timer {
     Ping,
     /// The peer has been silent too long.
     PeerDead,
+    /// A frame that has begun must be complete.
+    Frame,
+    /// Nothing but heartbeats has passed for too long.
+    Idle,
     /// The peer has kept us paused too long.
     Pause,
     /// Calls under way must be done.
@@ -452,4 +474,6 @@ pub struct Stats {
     pub strikes: u64,
     /// Answers that came after their call had ended.
     pub late_answers: u64,
+    /// Messages and requests of the peer that exceeded its rate or number.
+    pub rate_limited: u64,
 }

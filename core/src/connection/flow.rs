@@ -3,6 +3,7 @@
 //! Two questions, two fields: one shared flag cannot tell "I paused you" from "you paused me".
 
 use super::send_buffer::Class;
+use crate::resilience::{Rate, TokenBucket};
 use crate::time::Instant;
 use crate::wire::Dialect;
 
@@ -14,6 +15,8 @@ pub(super) struct Flow {
     /// A Python peer that is paused answers nothing for 30 s, not even pings, unless it has told by
     /// its own RESUME that it goes on (wire fact 14).
     peer_may_stall: bool,
+    /// How often the peer may change its mind; `None` never happens with valid limits.
+    changes: Option<TokenBucket>,
 }
 
 /// What flow control wants to tell the peer.
@@ -24,8 +27,19 @@ pub(super) enum Tell {
 }
 
 impl Flow {
-    pub(super) fn new(dialect: Dialect) -> Self {
-        Self { dialect, peer_paused_us: None, we_paused_peer: false, peer_may_stall: false }
+    pub(super) fn new(dialect: Dialect, changes: Rate) -> Self {
+        Self {
+            dialect,
+            peer_paused_us: None,
+            we_paused_peer: false,
+            peer_may_stall: false,
+            changes: TokenBucket::new(changes).ok(),
+        }
+    }
+
+    /// Counts a PAUSE or RESUME of the peer; false when it is one of a flood.
+    pub(super) fn change_received(&mut self, now: Instant) -> bool {
+        self.changes.as_mut().is_none_or(|changes| changes.take(now, 1).is_ok())
     }
 
     pub(super) fn paused_by_peer(&self) -> Option<Instant> {

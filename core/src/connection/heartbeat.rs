@@ -3,12 +3,8 @@
 use core::time::Duration;
 
 use super::config::Config;
+use crate::resilience::TokenBucket;
 use crate::time::Instant;
-
-/// Pings that a peer may send in a burst before they count as a flood.
-const BURST: u32 = 100;
-/// One ping is forgiven in this time: twenty a second, far faster than any heartbeat.
-const REFILL: Duration = Duration::from_millis(50);
 
 #[derive(Debug)]
 pub(super) struct Heartbeat {
@@ -18,8 +14,8 @@ pub(super) struct Heartbeat {
     last_life: Instant,
     /// When the ping left that has not been answered yet.
     pinged: Option<Instant>,
-    allowance: u32,
-    refilled: Instant,
+    /// How often the peer may ping; `None` never happens with valid limits.
+    allowance: Option<TokenBucket>,
 }
 
 impl Heartbeat {
@@ -30,8 +26,7 @@ impl Heartbeat {
             next_ping: now + config.heartbeat_interval,
             last_life: now,
             pinged: None,
-            allowance: BURST,
-            refilled: now,
+            allowance: TokenBucket::new(config.limits.rate_pings).ok(),
         }
     }
 
@@ -68,17 +63,6 @@ impl Heartbeat {
 
     /// Counts a ping from the peer; false when it is one of a flood.
     pub(super) fn ping_received(&mut self, now: Instant) -> bool {
-        let earned = now.since(self.refilled).as_micros() / REFILL.as_micros();
-        if let Ok(earned @ 1..) = u32::try_from(earned.min(u128::from(BURST))) {
-            self.allowance = self.allowance.saturating_add(earned).min(BURST);
-            self.refilled = now;
-        }
-        match self.allowance.checked_sub(1) {
-            Some(left) => {
-                self.allowance = left;
-                true
-            }
-            None => false,
-        }
+        self.allowance.as_mut().is_none_or(|allowance| allowance.take(now, 1).is_ok())
     }
 }

@@ -9,6 +9,7 @@ use crate::message::BodyError;
 use crate::time::Instant;
 use crate::wire::{Decoder, Dialect, Flags, Kind};
 use bytes::{Bytes, BytesMut};
+use core::time::Duration;
 
 /// The peer's end of the stream, which is acted upon only when everything before it was read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,6 +38,8 @@ pub(super) struct Link {
     pub(super) last_send: u64,
     /// Whether a command was refused for want of room.
     pub(super) blocked: bool,
+    /// When the frame began that is not complete yet.
+    pub(super) frame_began: Option<Instant>,
 }
 
 impl Link {
@@ -113,6 +116,27 @@ impl Link {
     pub(super) fn next_send(&mut self) -> SendId {
         self.last_send = self.last_send.saturating_add(1);
         SendId(self.last_send)
+    }
+
+    /// Takes note of a frame that has begun and is not complete.
+    pub(super) fn watch_frame(&mut self) {
+        if self.decoder.buffered() == 0 {
+            self.frame_began = None;
+        } else if self.frame_began.is_none() || self.inbox_full() {
+            // While this side does not read, the time is not the peer's.
+            self.frame_began = Some(self.now);
+        }
+    }
+
+    /// How long the incomplete frame may take, and when that is over.
+    pub(super) fn frame_deadline(&self) -> Option<(Duration, Instant)> {
+        let began = self.frame_began?;
+        let limits = &self.config.limits;
+        let length = self.decoder.needed().saturating_add(self.decoder.buffered());
+        let seconds = length.checked_div(limits.frame_rate_min).unwrap_or_default();
+        let seconds = u64::try_from(seconds).unwrap_or(u64::MAX);
+        let patience = limits.frame_deadline.saturating_add(Duration::from_secs(seconds));
+        Some((patience, began + patience))
     }
 
     pub(super) fn inbox_full(&self) -> bool {

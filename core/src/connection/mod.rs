@@ -25,6 +25,7 @@ mod event;
 mod flow;
 mod handshake;
 mod heartbeat;
+mod intake;
 mod join;
 mod link;
 mod open;
@@ -123,6 +124,7 @@ impl Connection {
             peer_end: PeerEnd::NotSeen,
             last_send: 0,
             blocked: false,
+            frame_began: None,
         })
     }
 
@@ -474,6 +476,7 @@ impl Connection {
         while !self.link.inbox_full() && self.interprets() && self.phase.wants_read() {
             match self.link.decoder.next_frame() {
                 Ok(Some(frame)) => {
+                    self.link.frame_began = None;
                     let count = &mut self.link.stats.frames_received;
                     *count = count.saturating_add(1);
                     self.step(|phase, link| phase.on_frame(link, &frame));
@@ -501,6 +504,7 @@ impl Connection {
             // After the end nothing that comes in means anything.
             self.link.decoder.buffer().clear();
         }
+        self.link.watch_frame();
         self.settle();
     }
 

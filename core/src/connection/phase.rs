@@ -157,6 +157,7 @@ impl Phase {
             Self::Handshake(handshake) => handshake.on_timeout(link),
             Self::Open(mut open) => match open.on_timeout(link) {
                 None => Self::Open(open),
+                Some(reason @ CloseReason::Idle { .. }) => Self::drain(link, open, reason),
                 Some(reason) => {
                     // Nobody is there to be told anything.
                     open.lose_calls(link);
@@ -177,12 +178,11 @@ impl Phase {
     }
 
     pub(super) fn next_deadline(&self, link: &Link) -> Option<Deadline> {
-        let pause_max = link.config.limits.pause_max;
         match self {
             Self::Handshake(handshake) => Some(handshake.next_deadline()),
-            Self::Open(open) => Some(open.next_deadline(pause_max)),
+            Self::Open(open) => Some(open.next_deadline(link)),
             Self::Draining(draining) => {
-                let inner = draining.open.next_deadline(pause_max);
+                let inner = draining.open.next_deadline(link);
                 if inner.at < draining.until {
                     Some(inner)
                 } else {

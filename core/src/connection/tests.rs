@@ -17,6 +17,7 @@ use crate::wire::{Flags, Frame, HEADER_LEN, Header, Kind, write_frame};
 
 mod flow;
 mod law;
+mod limits;
 mod login;
 mod matrix;
 mod rpc_calls;

@@ -27,6 +27,6 @@ mod text;
 pub use body::{Body, BodyError, Nil, Raw};
 #[cfg(feature = "std")]
 pub use body::{Typed, from_slice};
-pub use msgpack::{MessageError, MessageErrorKind};
+pub use msgpack::{Bounds, MessageError, MessageErrorKind};
 pub use strict::{PYTHON_DEPTH_MAX, check_for_python};
 pub use text::Text;

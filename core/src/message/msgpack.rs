@@ -54,6 +54,12 @@ pub enum MessageErrorKind {
         /// The limit.
         max: usize,
     },
+    /// More values than `Limits::elements_max`.
+    #[error("MessagePack of more than {max} values (limits.elements_max)")]
+    TooMany {
+        /// The limit.
+        max: usize,
+    },
     /// Bytes after the value.
     #[error("bytes follow the MessagePack value")]
     TrailingBytes,
@@ -103,18 +109,35 @@ pub(super) enum Shape {
     Map(usize),
 }
 
+/// How much may stand in one payload.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bounds {
+    /// Levels of nesting.
+    pub depth_max: usize,
+    /// Values inside of others, on all levels together.
+    pub elements_max: usize,
+}
+
+impl From<usize> for Bounds {
+    /// Only so many levels; values are bounded by the payload's size alone.
+    fn from(depth_max: usize) -> Self {
+        Self { depth_max, elements_max: usize::MAX }
+    }
+}
+
 /// Reads MessagePack values from a slice, in order.
 #[derive(Debug, Clone)]
 pub struct Reader<'a> {
     bytes: &'a [u8],
     at: usize,
-    depth_max: usize,
+    bounds: Bounds,
+    elements: usize,
 }
 
 impl<'a> Reader<'a> {
-    /// Reads `bytes`; values nested deeper than `depth_max` are refused.
-    pub fn new(bytes: &'a [u8], depth_max: usize) -> Self {
-        Self { bytes, at: 0, depth_max }
+    /// Reads `bytes`; what exceeds `bounds` (a depth, or [`Bounds`]) is refused.
+    pub fn new(bytes: &'a [u8], bounds: impl Into<Bounds>) -> Self {
+        Self { bytes, at: 0, bounds: bounds.into(), elements: 0 }
     }
 
     /// The offset of the next byte.
@@ -203,7 +226,7 @@ impl<'a> Reader<'a> {
     /// Passes over one whole value and tells where it lies.
     ///
     /// # Errors
-    /// When the value is cut short, nested too deep, or no MessagePack. Text inside is not checked
+    /// When the value is cut short, nested too deep, has too many values inside, or is no MessagePack. Text inside is not checked
     /// for UTF-8; whoever reads it as text does that.
     pub fn skip(&mut self) -> Result<Range<usize>, MessageError> {
         let start = self.at;
@@ -220,9 +243,13 @@ impl<'a> Reader<'a> {
                 Shape::Map(pairs) => pairs.saturating_mul(2),
             };
             if inside > 0 {
-                if open.depth() >= self.depth_max {
-                    let max = self.depth_max;
-                    return Err(error(value_at, MessageErrorKind::TooDeep { max }));
+                let Bounds { depth_max, elements_max } = self.bounds;
+                if open.depth() >= depth_max {
+                    return Err(error(value_at, MessageErrorKind::TooDeep { max: depth_max }));
+                }
+                self.elements = self.elements.saturating_add(inside);
+                if self.elements > elements_max {
+                    return Err(error(value_at, MessageErrorKind::TooMany { max: elements_max }));
                 }
                 open.push(inside);
             } else if !open.close_one() {
@@ -404,6 +431,12 @@ pub(crate) fn put_str(out: &mut BytesMut, text: &str) {
 /// Appends a boolean.
 pub(crate) fn put_bool(out: &mut BytesMut, value: bool) {
     out.put_u8(if value { 0xc3 } else { 0xc2 });
+}
+
+/// Appends a number with a fraction.
+pub(crate) fn put_float(out: &mut BytesMut, value: f64) {
+    out.put_u8(0xcb);
+    out.put_f64(value);
 }
 
 /// Appends an integer in its shortest form.

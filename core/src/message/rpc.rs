@@ -26,7 +26,7 @@ use core::ops::Range;
 use bytes::{BufMut, Bytes, BytesMut};
 
 use super::body::{Body, BodyError};
-use super::msgpack::{self, MessageError, MessageErrorKind, Reader};
+use super::msgpack::{self, Bounds, MessageError, MessageErrorKind, Reader};
 use super::text::Text;
 use crate::rpc::{ErrorCode, Reply, RpcError};
 use crate::wire::{Dialect, Kind};
@@ -178,8 +178,11 @@ fn has_success_key(value: &[u8]) -> bool {
 ///
 /// # Errors
 /// When the payload is no such map.
-pub fn read_message(payload: &Bytes, depth_max: usize) -> Result<MessageBody, MessageError> {
-    let (name, data) = read_pair(payload, depth_max, "type", "data")?;
+pub fn read_message(
+    payload: &Bytes,
+    bounds: impl Into<Bounds>,
+) -> Result<MessageBody, MessageError> {
+    let (name, data) = read_pair(payload, bounds.into(), "type", "data")?;
     Ok(MessageBody { name, data })
 }
 
@@ -187,18 +190,21 @@ pub fn read_message(payload: &Bytes, depth_max: usize) -> Result<MessageBody, Me
 ///
 /// # Errors
 /// When the payload is no such map.
-pub fn read_request(payload: &Bytes, depth_max: usize) -> Result<RequestBody, MessageError> {
-    let (method, params) = read_pair(payload, depth_max, "method", "params")?;
+pub fn read_request(
+    payload: &Bytes,
+    bounds: impl Into<Bounds>,
+) -> Result<RequestBody, MessageError> {
+    let (method, params) = read_pair(payload, bounds.into(), "method", "params")?;
     Ok(RequestBody { method, params })
 }
 
 fn read_pair(
     payload: &Bytes,
-    depth_max: usize,
+    bounds: Bounds,
     name_key: &'static str,
     body_key: &'static str,
 ) -> Result<(Text, Bytes), MessageError> {
-    let [name, body] = read_map(payload, depth_max, [name_key, body_key])?;
+    let [name, body] = read_map(payload, bounds, [name_key, body_key])?;
     let name = name.ok_or(msgpack::error(0, MessageErrorKind::MissingKey { key: name_key }))?;
     let text =
         Reader::new(payload.get(name.clone()).unwrap_or_default(), 1).str().map_err(|error| {
@@ -222,10 +228,10 @@ fn body_or_nil(payload: &Bytes, body: Option<Range<usize>>) -> Bytes {
 /// passed over (wire fact 16); each of `keys` may stand once.
 pub(super) fn read_map<const N: usize>(
     payload: &[u8],
-    depth_max: usize,
+    bounds: impl Into<Bounds>,
     keys: [&'static str; N],
 ) -> Result<[Option<Range<usize>>; N], MessageError> {
-    let mut reader = Reader::new(payload, depth_max);
+    let mut reader = Reader::new(payload, bounds);
     let found = read_map_from(&mut reader, keys)?;
     reader.end()?;
     Ok(found)
@@ -271,21 +277,20 @@ pub fn read_answer(
     dialect: Dialect,
     kind: Kind,
     payload: &Bytes,
-    depth_max: usize,
+    bounds: impl Into<Bounds>,
 ) -> Result<Result<Reply, RpcError>, MessageError> {
-    let parts = read_map(payload, depth_max, ANSWER_KEYS)?;
+    let bounds = bounds.into();
+    let parts = read_map(payload, bounds, ANSWER_KEYS)?;
     let [success, result, ..] = &parts;
     let succeeded = match success {
-        Some(range) => sub_reader(payload, range, depth_max).bool()?,
+        Some(range) => sub_reader(payload, range, bounds).bool()?,
         None => kind != Kind::RpcError,
     };
     if !succeeded || kind == Kind::RpcError {
-        return Ok(Err(read_failure(dialect, payload, &parts, depth_max)));
+        return Ok(Err(read_failure(dialect, payload, &parts, bounds)));
     }
     match (dialect, result) {
-        (Dialect::Netconduit, Some(inner)) => {
-            Ok(read_inner(&payload.slice(inner.clone()), depth_max))
-        }
+        (Dialect::Netconduit, Some(inner)) => Ok(read_inner(&payload.slice(inner.clone()), bounds)),
         (_, result) => Ok(Ok(Reply {
             data: body_or_nil(payload, result.clone()),
             envelope: Some(payload.clone()),
@@ -297,16 +302,16 @@ const ANSWER_KEYS: [&str; 6] = ["success", "result", "error", "code", "details",
 
 /// Reads what dialect `netconduit` puts inside `result`. Anything that is not an envelope is the
 /// result itself.
-fn read_inner(inner: &Bytes, depth_max: usize) -> Result<Reply, RpcError> {
+fn read_inner(inner: &Bytes, bounds: Bounds) -> Result<Reply, RpcError> {
     let plain = || Ok(Reply { data: inner.clone(), envelope: None });
-    let Ok(parts) = read_map(inner, depth_max, ANSWER_KEYS) else { return plain() };
+    let Ok(parts) = read_map(inner, bounds, ANSWER_KEYS) else { return plain() };
     let [success, .., data] = &parts;
     let Some(success) = success else { return plain() };
-    match (sub_reader(inner, success, depth_max).bool(), data) {
+    match (sub_reader(inner, success, bounds).bool(), data) {
         (Ok(true), Some(data)) => {
             Ok(Reply { data: inner.slice(data.clone()), envelope: Some(inner.clone()) })
         }
-        (Ok(false), _) => Err(read_failure(Dialect::Netconduit, inner, &parts, depth_max)),
+        (Ok(false), _) => Err(read_failure(Dialect::Netconduit, inner, &parts, bounds)),
         // A handler's own map with a `success` key passed through as it is (wire fact 18).
         (Ok(true), None) | (Err(_), _) => plain(),
     }
@@ -316,14 +321,14 @@ fn read_failure(
     dialect: Dialect,
     payload: &Bytes,
     parts: &[Option<Range<usize>>; 6],
-    depth_max: usize,
+    bounds: Bounds,
 ) -> RpcError {
     let [_, _, error, code, details, _] = parts;
     let message = error
         .as_ref()
-        .and_then(|range| sub_reader(payload, range, depth_max).str().ok())
+        .and_then(|range| sub_reader(payload, range, bounds).str().ok())
         .map_or_else(|| String::from("the peer gave no reason"), String::from);
-    let number = code.as_ref().and_then(|range| sub_reader(payload, range, depth_max).int().ok());
+    let number = code.as_ref().and_then(|range| sub_reader(payload, range, bounds).int().ok());
     let code = match (dialect, number) {
         (_, None) => ErrorCode::Unknown,
         (Dialect::Cndt, Some(number)) => ErrorCode::from_number(number),
@@ -337,6 +342,6 @@ fn read_failure(
     RpcError { code, message, details }
 }
 
-fn sub_reader<'a>(payload: &'a [u8], range: &Range<usize>, depth_max: usize) -> Reader<'a> {
-    Reader::new(payload.get(range.clone()).unwrap_or_default(), depth_max)
+fn sub_reader<'a>(payload: &'a [u8], range: &Range<usize>, bounds: Bounds) -> Reader<'a> {
+    Reader::new(payload.get(range.clone()).unwrap_or_default(), bounds)
 }

@@ -72,7 +72,7 @@ macro_rules! conformance_tests {
                 gives_up_reconnecting finishes_calls_when_it_stops
                 closes_when_the_last_handle_is_gone runs_hooks_despite_failures may_be_closed_from_within;
             pressure: tells_of_unsent_messages pings_past_slow_handlers
-                is_not_held_up_by_a_client_that_does_not_read;
+                is_not_held_up_by_a_client_that_does_not_read limits_the_rate_of_calls;
         }
     };
     (@cases $runtime:ty, $block_on:path, $($module:ident: $($name:ident)*;)*) => {

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use cndt_core::connection::CloseReason;
+use cndt_core::connection::{CallFailure, CloseReason};
+use cndt_core::rpc::ErrorCode;
 
 use super::Outcome;
 use super::support::{
@@ -10,7 +11,7 @@ use super::support::{
     pause, server, server_descriptor,
 };
 use crate::client::Client;
-use crate::error::DeliveryError;
+use crate::error::{CallError, DeliveryError};
 use crate::race::{First, race};
 use crate::rt::Runtime;
 use crate::server::Server;
@@ -146,6 +147,37 @@ pub async fn is_not_held_up_by_a_client_that_does_not_read<R: Runtime>() -> Outc
     check(reason == CloseReason::TransportLost, reason)?;
     eventually::<R>("only the reader is left", || server.connection_count() == 1).await?;
     reader.ping().await?;
+    server.stop().await;
+    Ok(())
+}
+
+/// Calls beyond the rate fail at once, and say when to try again.
+pub async fn limits_the_rate_of_calls<R: Runtime>() -> Outcome {
+    let server =
+        Server::<R>::new(server_descriptor().rate_limit(2)).rpc("one", || async { 1 }).start();
+    let server = server.await?;
+    let client = connect::<R>(&server).await?;
+    let mut refused = None;
+    for _ in 0..50 {
+        match client.call::<_, i32>("one", &()).await {
+            Ok(one) => check(one == 1, one)?,
+            Err(error) => {
+                refused = Some(error);
+                break;
+            }
+        }
+    }
+    match refused {
+        Some(CallError::Failed(CallFailure::Remote(error))) => {
+            check(error.code == ErrorCode::RateLimited, &error)?;
+            let details = error.details.ok_or("no details")?;
+            let details: std::collections::BTreeMap<String, f64> = crate::from_slice(&details)?;
+            let wait = details.get("retry_after").copied().ok_or("no time")?;
+            check(wait > 0.0 && wait <= 0.5, wait)?;
+        }
+        other => return Err(format!("{other:?}").into()),
+    }
+    check(server.stats().traffic.rate_limited >= 1, server.stats())?;
     server.stop().await;
     Ok(())
 }

@@ -91,7 +91,7 @@ macro_rules! plain_setting {
     )*};
 }
 
-plain_setting!(bool u16 u32 usize f64 String Password Users);
+plain_setting!(bool u16 u32 u64 usize f64 String Password Users);
 
 impl Setting for Duration {
     fn read<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

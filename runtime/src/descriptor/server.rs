@@ -2,7 +2,8 @@ use std::time::Duration;
 
 use cndt_core::auth::Access;
 use cndt_core::connection::Config;
-use cndt_core::limits::Limits;
+use cndt_core::limits::{BYTES_PER_FRAME_MIN, Limits};
+use cndt_core::resilience::Rate;
 use cndt_core::time::WallAnchor;
 
 use super::{
@@ -12,6 +13,9 @@ use super::{
 use crate::driver::Pace;
 use crate::error::ConfigError;
 use crate::users::{HashError, ITERATIONS_DEFAULT, UserName, Users, hash_password};
+
+/// The highest rate that can be counted with.
+const RATE_MAX: u64 = 1_000_000_000_000;
 
 descriptor! {
     /// How a server listens and whom it lets in. A password or users are required.
@@ -61,6 +65,16 @@ descriptor! {
         enable_compression: bool = false;
         /// Whether a client is asked to pause when its queue fills. TCP pushes back either way. On.
         enable_backpressure: bool = true;
+        /// Messages and calls that one client may send per second, and as many at once; 0 sets no
+        /// limit. A call beyond it fails with RATE_LIMITED and `retry_after`, a message is dropped
+        /// and counted. 0.
+        rate_limit: u64 = 0;
+        /// Bytes of messages and calls that one client may send per second, and as many at once; 0
+        /// sets no limit, otherwise at least 256. 0.
+        rate_limit_bytes: u64 = 0;
+        /// A client with which nothing but heartbeats was exchanged for so long is closed; 0 never
+        /// closes one. 0.
+        idle_timeout: Duration = Duration::ZERO;
         /// Users of dialect `cndt` by name, with their verifiers (in files: their text form). None.
         users: Users = Users::new();
         /// Iterations by which `password` is turned into a verifier: 4,096 to 2,000,000. 600,000.
@@ -96,7 +110,16 @@ impl ServerDescriptor {
         ensure_positive("connection_timeout", self.connection_timeout)?;
         ensure_positive("auth_timeout", self.auth_timeout)?;
         ensure_heartbeat(self.heartbeat_interval, self.heartbeat_timeout)?;
-        ensure_queues(self.send_queue_size, self.receive_queue_size)
+        ensure_queues(self.send_queue_size, self.receive_queue_size)?;
+        let rate = self.rate_limit;
+        ensure(rate <= RATE_MAX, "rate_limit", "must be at most 10^12", rate)?;
+        let bytes = self.rate_limit_bytes;
+        ensure(
+            bytes == 0 || (BYTES_PER_FRAME_MIN..=RATE_MAX).contains(&bytes),
+            "rate_limit_bytes",
+            "must be 0, or from 256 to 10^12",
+            bytes,
+        )
     }
 
     fn validate_access(&self) -> Result<(), ConfigError> {
@@ -161,7 +184,13 @@ impl ServerDescriptor {
     }
 
     pub(crate) fn limits(&self) -> Limits {
-        super::limits(self.max_message_size, self.send_queue_size, self.receive_queue_size)
+        let rate = |per_second: u64| (per_second > 0).then(|| Rate::per_second(per_second));
+        Limits {
+            rate_messages: rate(self.rate_limit),
+            rate_bytes: rate(self.rate_limit_bytes),
+            idle_timeout: (!self.idle_timeout.is_zero()).then_some(self.idle_timeout),
+            ..super::limits(self.max_message_size, self.send_queue_size, self.receive_queue_size)
+        }
     }
 
     pub(crate) fn pace(&self) -> Pace {

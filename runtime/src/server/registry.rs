@@ -81,6 +81,7 @@ pub(super) fn add(sum: &mut Stats, stats: &Stats) {
     sum.messages_sent += stats.messages_sent;
     sum.strikes += stats.strikes;
     sum.late_answers += stats.late_answers;
+    sum.rate_limited += stats.rate_limited;
 }
 
 /// A place among the clients that are logged in. Dropping it frees the place.

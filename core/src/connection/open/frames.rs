@@ -1,6 +1,8 @@
 //! What a frame of the peer does.
 
-use bytes::Bytes;
+use core::time::Duration;
+
+use bytes::{Bytes, BytesMut};
 
 use super::{Mode, Open, Step};
 use crate::connection::event::{
@@ -9,7 +11,7 @@ use crate::connection::event::{
 use crate::connection::flow::Tell;
 use crate::connection::link::Link;
 use crate::connection::send_buffer::Class;
-use crate::message::{MessageError, MessageErrorKind, rpc};
+use crate::message::{MessageError, MessageErrorKind, msgpack, rpc};
 use crate::rpc::{ErrorCode, Reply, RpcError};
 use crate::wire::{Dialect, Flags, Frame, InflateLimits, Kind, inflate};
 
@@ -38,13 +40,13 @@ impl Open {
             }
             Kind::Pause => {
                 self.on_pause(link);
-                Ok(true)
+                self.on_change(link).map(|()| true)
             }
             Kind::Resume => {
                 if self.flow.resume_received() {
                     self.release(link);
                 }
-                Ok(true)
+                self.on_change(link).map(|()| true)
             }
             Kind::Ack => self.on_ack(link, header.correlation, Ok(empty_reply())).map(|()| true),
             Kind::Nack => {
@@ -78,8 +80,8 @@ impl Open {
         }
         let outcome = read_payload(link, frame)
             .and_then(|payload| {
-                let depth_max = link.config.limits.depth_max;
-                rpc::read_answer(frame.dialect, frame.header.kind, &payload, depth_max)
+                let bounds = link.config.limits.bounds();
+                rpc::read_answer(frame.dialect, frame.header.kind, &payload, bounds)
             })
             .map_or_else(
                 |error| Err(CallFailure::Unreadable(error)),
@@ -105,12 +107,16 @@ impl Open {
         if !self.calls.was_issued(id) {
             return Err(Violation::UnknownCall { correlation: id });
         }
+        if !self.calls.late_answer() {
+            return self.strike(link, Strike::DuplicateAnswer).map(|()| false);
+        }
         link.stats.late_answers = link.stats.late_answers.saturating_add(1);
         Ok(false)
     }
 
     fn finish_call(&mut self, link: &mut Link, id: u64, outcome: Outcome) {
         self.calls.close(id);
+        self.active_at = link.now;
         link.events.push(Event::Finished { call: CallId(id), outcome });
         self.tell_writable(link);
     }
@@ -130,8 +136,20 @@ impl Open {
             let _ = self.write_error(link, id, &error);
             return Ok(true);
         }
-        let depth_max = link.config.limits.depth_max;
-        match read_payload(link, frame).and_then(|all| rpc::read_request(&all, depth_max)) {
+        if let Err(wait) = self.admit(link, frame) {
+            let error = rate_limited("too many messages and requests", Some(wait));
+            let _ = self.write_error(link, id, &error);
+            return Ok(true);
+        }
+        let limits = &link.config.limits;
+        if self.serves.len() >= limits.serves_max {
+            link.stats.rate_limited = link.stats.rate_limited.saturating_add(1);
+            let error = rate_limited("too many requests are open", None);
+            let _ = self.write_error(link, id, &error);
+            return Ok(true);
+        }
+        let bounds = limits.bounds();
+        match read_payload(link, frame).and_then(|all| rpc::read_request(&all, bounds)) {
             Ok(request) => {
                 self.serves.insert(id);
                 let size = frame.payload.len();
@@ -157,8 +175,11 @@ impl Open {
     }
 
     fn on_message(&mut self, link: &mut Link, frame: &Frame) -> Result<bool, Violation> {
-        let depth_max = link.config.limits.depth_max;
-        match read_payload(link, frame).and_then(|all| rpc::read_message(&all, depth_max)) {
+        if self.admit(link, frame).is_err() {
+            return Ok(false);
+        }
+        let bounds = link.config.limits.bounds();
+        match read_payload(link, frame).and_then(|all| rpc::read_message(&all, bounds)) {
             Ok(message) => {
                 let size = frame.payload.len();
                 self.deliver(
@@ -176,7 +197,17 @@ impl Open {
         }
     }
 
+    /// Whether the peer may send this much.
+    fn admit(&mut self, link: &mut Link, frame: &Frame) -> Result<(), Duration> {
+        let admitted = self.intake.admit(link.now, frame.payload.len());
+        if admitted.is_err() {
+            link.stats.rate_limited = link.stats.rate_limited.saturating_add(1);
+        }
+        admitted
+    }
+
     fn deliver(&mut self, link: &mut Link, size: usize, event: Event) {
+        self.active_at = link.now;
         link.stats.messages_received = link.stats.messages_received.saturating_add(1);
         link.events.push_delivery(event, size);
         self.watch_inbox(link);
@@ -222,10 +253,29 @@ impl Open {
         }
     }
 
+    /// Changing its mind costs this side work.
+    fn on_change(&mut self, link: &mut Link) -> Result<(), Violation> {
+        if self.flow.change_received(link.now) {
+            return Ok(());
+        }
+        self.strike(link, Strike::PauseFlood)
+    }
+
     fn strike(&mut self, link: &mut Link, strike: Strike) -> Result<(), Violation> {
         link.stats.strikes = link.stats.strikes.saturating_add(1);
         self.strikes.count(link.now, &link.config.limits, strike)
     }
+}
+
+/// `{retry_after: seconds}` as details, where it is known.
+fn rate_limited(words: &str, wait: Option<Duration>) -> RpcError {
+    let error = RpcError::rate_limited(words);
+    let Some(wait) = wait else { return error };
+    let mut details = BytesMut::new();
+    msgpack::put_map(&mut details, 1);
+    msgpack::put_str(&mut details, "retry_after");
+    msgpack::put_float(&mut details, wait.as_secs_f64());
+    error.with_raw_details(details.freeze())
 }
 
 fn empty_reply() -> Reply {

@@ -10,11 +10,13 @@ use super::calls::Calls;
 use super::event::{CallFailure, CallId, CloseReason, Deadline, Event, Timer};
 use super::flow::Flow;
 use super::heartbeat::Heartbeat;
+use super::intake::Intake;
 use super::join::Join;
 use super::link::Link;
 use super::send_buffer::{Class, Held};
 use super::shared::Format;
 use super::strikes::Strikes;
+use crate::time::Instant;
 use crate::wire::{Dialect, Kind};
 
 #[derive(Debug)]
@@ -27,6 +29,9 @@ pub(super) struct Open {
     heartbeat: Heartbeat,
     join: Join,
     strikes: Strikes,
+    intake: Intake,
+    /// When something other than a heartbeat was last sent or received.
+    active_at: Instant,
     /// Messages and calls that may not go out yet, in order.
     held: VecDeque<Held>,
     held_bytes: usize,
@@ -52,10 +57,12 @@ impl Open {
             dialect,
             calls: Calls::new(),
             serves: BTreeSet::new(),
-            flow: Flow::new(dialect),
+            flow: Flow::new(dialect, link.config.limits.rate_pauses),
             heartbeat: Heartbeat::new(link.now, &link.config),
             join: Join::listening(),
             strikes: Strikes::default(),
+            intake: Intake::new(&link.config.limits),
+            active_at: link.now,
             held: VecDeque::new(),
             held_bytes: 0,
         }
@@ -100,6 +107,10 @@ impl Open {
         if link.inbox_full() {
             // Not a sign of death: this side is the one that does not read.
             self.heartbeat.alive(now);
+            link.watch_frame();
+        }
+        if let Some((after, _)) = link.frame_deadline().filter(|(_, at)| now >= *at) {
+            return Some(CloseReason::FrameTimeout { after });
         }
         if now >= self.heartbeat.dead_at() {
             return Some(CloseReason::HeartbeatTimeout { after: self.heartbeat.timeout() });
@@ -107,6 +118,12 @@ impl Open {
         let pause_max = link.config.limits.pause_max;
         if self.flow.paused_by_peer().is_some_and(|since| now >= since + pause_max) {
             return Some(CloseReason::PausedTooLong { after: pause_max });
+        }
+        if let Some((after, _)) = self.idle_deadline(link).filter(|(_, at)| now >= *at) {
+            if self.is_idle() {
+                return Some(CloseReason::Idle { after });
+            }
+            self.active_at = now;
         }
         if now >= self.heartbeat.next_ping() {
             self.ping(link);
@@ -122,13 +139,21 @@ impl Open {
         None
     }
 
-    pub(super) fn next_deadline(&self, pause_max: Duration) -> Deadline {
+    fn idle_deadline(&self, link: &Link) -> Option<(Duration, Instant)> {
+        let after = link.config.limits.idle_timeout?;
+        Some((after, self.active_at + after))
+    }
+
+    pub(super) fn next_deadline(&self, link: &Link) -> Deadline {
+        let pause_max = link.config.limits.pause_max;
         let mut first = Deadline { at: self.heartbeat.next_ping(), why: Timer::Ping };
         let others = [
             (Some(self.heartbeat.dead_at()), Timer::PeerDead),
             (self.calls.next_deadline(), Timer::Call),
             (self.flow.paused_by_peer().map(|since| since + pause_max), Timer::Pause),
             (self.join.next(), Timer::JoinProbe),
+            (link.frame_deadline().map(|(_, at)| at), Timer::Frame),
+            (self.idle_deadline(link).map(|(_, at)| at), Timer::Idle),
         ];
         for (at, why) in others {
             if let Some(at) = at.filter(|at| *at < first.at) {

@@ -97,6 +97,7 @@ impl Open {
         let number = link.next_send();
         let class = Class::Message(number.number());
         let frame = message.frame().clone();
+        self.active_at = link.now;
         link.stats.messages_sent = link.stats.messages_sent.saturating_add(1);
         link.stats.frames_sent = link.stats.frames_sent.saturating_add(1);
         if self.must_hold(class) {
@@ -108,7 +109,7 @@ impl Open {
     }
 
     pub(in crate::connection) fn cancel(&mut self, link: &mut Link, id: u64) -> bool {
-        let was_open = self.calls.close(id).is_some();
+        let was_open = self.calls.abandon(id).is_some();
         self.tell_writable(link);
         was_open
     }
@@ -125,6 +126,7 @@ impl Open {
         let dialect = self.dialect;
         let envelope = link.envelope(dialect, Kind::RpcResponse, Flags::empty(), id);
         link.write(Class::Response, envelope, |out| rpc::write_result(out, dialect, result))?;
+        self.active_at = link.now;
         self.serves.remove(&id);
         Ok(())
     }
@@ -212,6 +214,7 @@ impl Open {
             link.write(out.class, envelope, body)?;
         }
         link.stats.messages_sent = link.stats.messages_sent.saturating_add(1);
+        self.active_at = link.now;
         Ok(())
     }
 

@@ -1,0 +1,18 @@
+//! What keeps one side's haste from becoming the other's trouble. Time is passed in.
+//!
+//! ```
+//! use cndt_core::resilience::{Rate, TokenBucket};
+//! use cndt_core::time::Instant;
+//! use core::time::Duration;
+//!
+//! let mut bucket = TokenBucket::new(Rate { per_second: 10, burst: 2 })?;
+//! let now = Instant::ZERO;
+//! assert!(bucket.take(now, 2).is_ok());
+//! assert_eq!(bucket.take(now, 1), Err(Duration::from_millis(100)));
+//! assert!(bucket.take(now + Duration::from_millis(100), 1).is_ok());
+//! # Ok::<(), cndt_core::limits::LimitError>(())
+//! ```
+
+mod limiter;
+
+pub use limiter::{Rate, TokenBucket};
