@@ -3,6 +3,7 @@
 //! - [`vectors`]: frames known byte for byte.
 //! - [`properties`]: laws that hold for any bytes. A fuzz target is one call of one of them, and
 //!   an ordinary test replays its corpus through the same function.
+//! - [`sim`]: whole connections in simulated time, with everything going wrong that can.
 //!
 //! ```
 //! use cndt_testkit::{properties, vectors::FRAMES};
@@ -14,4 +15,5 @@
 #![forbid(unsafe_code)]
 
 pub mod properties;
+pub mod sim;
 pub mod vectors;

@@ -72,7 +72,8 @@ pub enum Event {
     },
     /// There is room again after a command was answered by [`SendError::Blocked`].
     Writable,
-    /// The connection is over; comes once and last. Every call had its outcome before.
+    /// The connection is over; comes once and last (unless `Connection::poll_outcome` has passed
+    /// over messages and requests: those may still be taken). Every call had its outcome before.
     Closed(Closed),
 }
 

@@ -25,6 +25,8 @@ pub(super) struct Link {
     /// The latest time that was passed in; it never goes back.
     pub(super) now: Instant,
     pub(super) started: Instant,
+    /// The dialect that this side has chosen; a server takes the client's.
+    pub(super) dialect: Option<Dialect>,
     pub(super) decoder: Decoder,
     /// The largest payload that both sides take.
     pub(super) frame_max: usize,

@@ -88,7 +88,7 @@ impl Connection {
         credentials: Credentials,
         entropy: Entropy,
     ) -> Result<Self, LimitError> {
-        let mut link = Self::link(now, config)?;
+        let mut link = Self::link(now, config, Some(credentials.dialect()))?;
         let login = ClientLogin::begin(&mut link, credentials, &entropy);
         let handshake = Handshake::client(&link, login);
         Ok(Self { link, phase: Phase::Handshake(Box::new(handshake)) })
@@ -104,16 +104,17 @@ impl Connection {
         access: Access,
         entropy: Entropy,
     ) -> Result<Self, LimitError> {
-        let link = Self::link(now, config)?;
+        let link = Self::link(now, config, None)?;
         let handshake = Handshake::server(&link, ServerLogin::new(access, entropy));
         Ok(Self { link, phase: Phase::Handshake(Box::new(handshake)) })
     }
 
-    fn link(now: Instant, config: Config) -> Result<Link, LimitError> {
+    fn link(now: Instant, config: Config, dialect: Option<Dialect>) -> Result<Link, LimitError> {
         config.validate()?;
         Ok(Link {
             now,
             started: now,
+            dialect,
             decoder: Decoder::new(Dialects::BOTH, config.limits.preauth_frame_max),
             frame_max: config.limits.frame_max,
             compression: config.compression,
@@ -417,7 +418,7 @@ impl Connection {
 
     /// The dialect; `None` on a server until the first bytes have come.
     pub fn dialect(&self) -> Option<Dialect> {
-        self.link.decoder.dialect()
+        self.link.dialect.or(self.link.decoder.dialect())
     }
 
     /// How frames for this peer are written; `None` before login.
@@ -441,7 +442,8 @@ impl Connection {
     }
 
     /// The next event that is no [`Event::Message`] and no [`Event::Request`]: for a driver whose
-    /// application has no capacity left. Calls still end, pings are still answered.
+    /// application has no capacity left. Calls still end, pings are still answered. It may tell the
+    /// end while messages and requests that came before still wait for `poll_event`.
     pub fn poll_outcome(&mut self) -> Option<Event> {
         self.poll(false)
     }
@@ -479,7 +481,9 @@ impl Connection {
                     self.link.frame_began = None;
                     let count = &mut self.link.stats.frames_received;
                     *count = count.saturating_add(1);
-                    self.step(|phase, link| phase.on_frame(link, &frame));
+                    // Each frame has its whole effect before the next is looked at: it must not
+                    // matter which of them came together.
+                    self.step(|phase, link| phase.on_frame(link, &frame).settle(link));
                 }
                 Ok(None) => {
                     if self.link.peer_end == PeerEnd::Seen {

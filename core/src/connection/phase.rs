@@ -69,7 +69,8 @@ impl Phase {
     }
 
     /// Lets what is under way finish, then ends.
-    pub(super) fn drain(link: &mut Link, open: Box<Open>, reason: CloseReason) -> Self {
+    pub(super) fn drain(link: &mut Link, mut open: Box<Open>, reason: CloseReason) -> Self {
+        open.leave();
         open.announce_close(link, &reason);
         let until = link.now + link.config.limits.drain;
         Self::Draining(Draining { open, reason, until })
@@ -113,6 +114,7 @@ impl Phase {
                 // It cannot answer any more, but it may still read what it asked for.
                 open.lose_calls(link);
                 open.drop_unsent_data(link);
+                open.leave();
                 let until = link.now + link.config.limits.drain;
                 Self::Draining(Draining { open, reason: CloseReason::Peer, until })
             }
@@ -124,25 +126,19 @@ impl Phase {
         }
     }
 
-    /// Moves on where nothing holds the phase any more.
+    /// Moves on where nothing holds the phase any more. Time has no say here, only in
+    /// [`Phase::on_timeout`]: otherwise it would matter how bytes were cut that came late.
     pub(super) fn settle(self, link: &mut Link) -> Self {
         match self {
-            Self::Draining(mut draining) => {
-                let finished = draining.open.is_idle() && link.out.is_empty();
-                if !finished && link.now < draining.until {
-                    return Self::Draining(draining);
+            Self::Draining(draining) => {
+                if draining.open.is_idle() && link.out.is_empty() {
+                    return draining.end(link).settle(link);
                 }
-                draining.open.lose_calls(link);
-                Self::Ending(Ending {
-                    awaits_peer: draining.open.dialect() == Dialect::Cndt,
-                    ..Ending::new(link, draining.reason)
-                })
-                .settle(link)
+                Self::Draining(draining)
             }
             Self::Ending(ending) => {
                 let peer_ended = link.peer_end != PeerEnd::NotSeen;
-                let done = ending.shut && (peer_ended || !ending.awaits_peer);
-                if done || link.now >= ending.until {
+                if ending.shut && (peer_ended || !ending.awaits_peer) {
                     link.finish(ending.reason);
                     return Self::Closed;
                 }
@@ -166,6 +162,7 @@ impl Phase {
                 }
             },
             Self::Draining(mut draining) => match draining.open.on_timeout(link) {
+                None if link.now >= draining.until => draining.end(link),
                 None => Self::Draining(draining),
                 Some(_) => {
                     draining.open.lose_calls(link);
@@ -173,6 +170,10 @@ impl Phase {
                     Self::Closed
                 }
             },
+            Self::Ending(ending) if link.now >= ending.until => {
+                link.finish(ending.reason);
+                Self::Closed
+            }
             unmoved @ (Self::Ending(_) | Self::Closed) => unmoved,
         }
     }
@@ -227,6 +228,17 @@ impl Phase {
             Self::Draining(draining) => Some(&mut draining.open),
             Self::Handshake(_) | Self::Ending(_) | Self::Closed => None,
         }
+    }
+}
+
+impl Draining {
+    /// What is under way has finished, or has had its time.
+    fn end(mut self, link: &mut Link) -> Phase {
+        self.open.lose_calls(link);
+        Phase::Ending(Ending {
+            awaits_peer: self.open.dialect() == Dialect::Cndt,
+            ..Ending::new(link, self.reason)
+        })
     }
 }
 

@@ -32,6 +32,8 @@ pub(super) struct Open {
     intake: Intake,
     /// When something other than a heartbeat was last sent or received.
     active_at: Instant,
+    /// Nothing new begins any more.
+    is_leaving: bool,
     /// Messages and calls that may not go out yet, in order.
     held: VecDeque<Held>,
     held_bytes: usize,
@@ -63,6 +65,7 @@ impl Open {
             strikes: Strikes::default(),
             intake: Intake::new(&link.config.limits),
             active_at: link.now,
+            is_leaving: false,
             held: VecDeque::new(),
             held_bytes: 0,
         }
@@ -119,12 +122,6 @@ impl Open {
         if self.flow.paused_by_peer().is_some_and(|since| now >= since + pause_max) {
             return Some(CloseReason::PausedTooLong { after: pause_max });
         }
-        if let Some((after, _)) = self.idle_deadline(link).filter(|(_, at)| now >= *at) {
-            if self.is_idle() {
-                return Some(CloseReason::Idle { after });
-            }
-            self.active_at = now;
-        }
         if now >= self.heartbeat.next_ping() {
             self.ping(link);
             link.decoder.shrink();
@@ -136,11 +133,17 @@ impl Open {
         if self.join.gives_up(now) {
             self.release(link);
         }
+        if let Some((after, _)) = self.idle_deadline(link).filter(|(_, at)| now >= *at) {
+            if self.is_idle() {
+                return Some(CloseReason::Idle { after });
+            }
+            self.active_at = now;
+        }
         None
     }
 
     fn idle_deadline(&self, link: &Link) -> Option<(Duration, Instant)> {
-        let after = link.config.limits.idle_timeout?;
+        let after = link.config.limits.idle_timeout.filter(|_| !self.is_leaving)?;
         Some((after, self.active_at + after))
     }
 
@@ -164,6 +167,11 @@ impl Open {
     }
 
     // Ends
+
+    /// From now on being idle is what is wanted.
+    pub(super) fn leave(&mut self) {
+        self.is_leaving = true;
+    }
 
     /// Tells the peer that this side takes nothing new, or that it has heard so.
     pub(super) fn announce_close(&self, link: &mut Link, reason: &CloseReason) {
@@ -191,6 +199,8 @@ impl Open {
             let outcome = Err(CallFailure::ConnectionLost { sent: !unsent.contains(&id) });
             link.events.push(Event::Finished { call: CallId(id), outcome });
         }
+        // What is told not to have been sent must not leave after all.
+        drop(link.out.take_back(|class| matches!(class, Class::Request(_))));
     }
 
     /// What the application sent by itself and nobody has begun to write stays here: it is reported

@@ -317,3 +317,18 @@ fn a_payload_beyond_the_limit_is_refused_before_it_is_queued() {
     a.send(at(1), "note", &Raw(&[1])).unwrap();
     assert_eq!(kinds(&take_output(at(1), &mut a)), [Kind::Message]);
 }
+
+#[test]
+fn a_call_that_is_told_not_to_have_left_does_not_leave_later() {
+    let (mut a, _b) = pair();
+    let id = a.call(at(1), "m", &Raw(&[0x80]), TIMEOUT).unwrap();
+    a.send(at(1), "news", &Raw(&[1])).unwrap();
+    // The peer reads nothing until the time for an orderly end is over.
+    a.close(at(1));
+    a.handle_timeout(at(5001));
+    let lost = Err(CallFailure::ConnectionLost { sent: false });
+    assert_eq!(events(&mut a), [Event::Finished { call: id, outcome: lost }]);
+    let leaving = kinds(&take_output(at(5002), &mut a));
+    assert!(!leaving.contains(&Kind::RpcRequest), "{leaving:?}");
+    assert!(leaving.contains(&Kind::Message), "messages may still make it");
+}
