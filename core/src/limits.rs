@@ -94,6 +94,9 @@ pub struct Limits {
     pub queue_low_percent: u8,
     /// How long a peer may keep us paused before the connection is given up. 60 s.
     pub pause_max: Duration,
+    /// How long bytes may wait to be sent while the transport takes none. 30 s: a peer that does not
+    /// read is given up, before what waits for it grows old.
+    pub stall_max: Duration,
     /// How long a closing connection waits for calls that are under way. 5 s.
     pub drain: Duration,
     /// How long a closing connection waits for the peer's end after its own. 1 s.
@@ -137,6 +140,7 @@ impl Default for Limits {
             queue_high_percent: 80,
             queue_low_percent: 50,
             pause_max: Duration::from_secs(60),
+            stall_max: Duration::from_secs(30),
             drain: Duration::from_secs(5),
             linger: Duration::from_secs(1),
             strikes_max: 16,
@@ -232,6 +236,7 @@ impl Limits {
         )?;
         let longer = "must be longer than nothing";
         ensure(!self.frame_deadline.is_zero(), "frame_deadline", longer)?;
+        ensure(!self.stall_max.is_zero(), "stall_max", longer)?;
         ensure(self.idle_timeout.is_none_or(|span| !span.is_zero()), "idle_timeout", longer)?;
         ensure(self.strikes_max > 0, "strikes_max", "must be at least 1")
     }

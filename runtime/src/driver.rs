@@ -10,7 +10,6 @@ use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use cndt_core::auth::scram::Keys;
 use cndt_core::connection::{Event, Message, PhaseName, Request};
@@ -40,8 +39,6 @@ const READ_MIN: usize = 4 * 1024;
 pub(crate) struct Pace {
     /// The largest read, in bytes.
     pub(crate) read_max: usize,
-    /// A peer that takes no byte for so long while some wait is given up.
-    pub(crate) stall_max: Option<Duration>,
 }
 
 /// Pumps one connection to its end. Dropping it ends the connection at once.
@@ -52,7 +49,6 @@ pub(crate) struct Driver<S> {
     reading: bool,
     read_size: usize,
     needs_flush: bool,
-    stalled_since: Option<Instant>,
     pace: Pace,
     sleep: Option<(Instant, Task)>,
     /// Keys for the login, while they are derived.
@@ -89,7 +85,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
             reading: true,
             read_size: READ_MIN,
             needs_flush: false,
-            stalled_since: None,
             pace,
             sleep: None,
             deriving: None,
@@ -205,7 +200,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
         let mut progress = false;
         for _ in 0..WRITES_MAX {
             if state.connection.pending_bytes() == 0 {
-                self.stalled_since = None;
                 break;
             }
             let mut slices = [IoSlice::new(&[]); SLICES_MAX];
@@ -215,10 +209,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
             });
             let count = count.count();
             match stream.as_mut().poll_write_vectored(cx, &slices[..count]) {
-                Poll::Pending => {
-                    self.stalled_since.get_or_insert(now);
-                    break;
-                }
+                Poll::Pending => break,
                 Poll::Ready(Ok(0)) => {
                     let error = io::Error::from(io::ErrorKind::WriteZero);
                     self.lost(state, now, error);
@@ -226,7 +217,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
                 }
                 Poll::Ready(Ok(written)) => {
                     state.connection.advance_transmit(now, written);
-                    self.stalled_since = None;
                     self.needs_flush = true;
                     progress = true;
                 }
@@ -255,25 +245,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
             state.connection.shutdown_done(now);
             progress = true;
         }
-        progress |= self.give_up_stalled(state, now);
         progress
-    }
-
-    fn give_up_stalled(&mut self, state: &mut State, now: Instant) -> bool {
-        let (Some(since), Some(max)) = (self.stalled_since, self.pace.stall_max) else {
-            return false;
-        };
-        if now.since(since) < max {
-            return false;
-        }
-        let words = format!("the peer took no bytes for {max:?}");
-        self.lost(state, now, io::Error::new(io::ErrorKind::TimedOut, words));
-        true
     }
 
     fn lost(&mut self, state: &mut State, now: Instant, error: io::Error) {
         self.reading = false;
-        self.stalled_since = None;
         state.io_error.get_or_insert_with(|| Arc::new(error));
         state.connection.transport_lost(now);
         // Nothing can come of it; what was read is still delivered.
@@ -359,9 +335,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
     /// When to look again, if nothing happens before.
     fn deadline(&self, state: &State) -> Instant {
         let machine = state.connection.next_deadline().map(|deadline| deadline.at);
-        let stall = self.stalled_since.zip(self.pace.stall_max).map(|(since, max)| since + max);
         let earliest = state.soonest_expiry();
-        [machine, stall].into_iter().flatten().fold(earliest, Instant::min)
+        machine.into_iter().fold(earliest, Instant::min)
     }
 
     /// Over, and everything that came has been delivered.

@@ -202,6 +202,12 @@ pub enum CloseReason {
         /// The time that it had.
         after: Duration,
     },
+    /// Bytes waited to be sent, and the transport took none for so long: the peer does not read.
+    #[error("the peer took no bytes for {after:?}")]
+    Stalled {
+        /// `Limits::stall_max`.
+        after: Duration,
+    },
     /// Nothing but heartbeats passed for so long.
     #[error("nothing was sent or asked for {after:?}")]
     Idle {
@@ -448,6 +454,8 @@ pub enum Timer {
     Frame,
     /// Nothing but heartbeats has passed for too long.
     Idle,
+    /// The peer must have taken some of what waits.
+    Stall,
     /// The peer has kept us paused too long.
     Pause,
     /// Calls under way must be done.

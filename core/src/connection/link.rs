@@ -1,10 +1,12 @@
 //! What every phase of a connection works with.
 
+use alloc::collections::VecDeque;
+
 use super::config::Config;
 use super::encode::Envelope;
 use super::event::{CloseReason, Closed, Event, SendError, SendId, Stats};
 use super::queue::EventQueue;
-use super::send_buffer::{Class, SendBuffer};
+use super::send_buffer::{Class, Held, SendBuffer};
 use crate::message::BodyError;
 use crate::time::Instant;
 use crate::wire::{Decoder, Dialect, Flags, Kind};
@@ -33,6 +35,8 @@ pub(super) struct Link {
     /// Whether large payloads are compressed: this side wants to, and the peer can read them.
     pub(super) compression: bool,
     pub(super) out: SendBuffer,
+    /// Since when bytes wait of which the transport took none.
+    pub(super) waiting_since: Option<Instant>,
     pub(super) events: EventQueue,
     pub(super) stats: Stats,
     pub(super) peer_end: PeerEnd,
@@ -71,8 +75,45 @@ impl Link {
         body: impl FnOnce(&mut BytesMut) -> Result<(), BodyError>,
     ) -> Result<(), SendError> {
         self.out.write(class, |out| envelope.write(out, body))?;
+        self.watch_output();
         self.stats.frames_sent = self.stats.frames_sent.saturating_add(1);
         Ok(())
+    }
+
+    /// Queues a whole frame.
+    pub(super) fn push(&mut self, class: Class, frame: Bytes) {
+        self.out.push(class, frame);
+        self.watch_output();
+    }
+
+    /// Takes back what has not left; see `SendBuffer::take_back`.
+    pub(super) fn take_back(&mut self, wanted: impl Fn(Class) -> bool) -> VecDeque<Held> {
+        let taken = self.out.take_back(wanted);
+        self.watch_output();
+        taken
+    }
+
+    /// The transport took so many bytes.
+    pub(super) fn advance(&mut self, n: usize) {
+        self.out.advance(n);
+        if n > 0 {
+            self.waiting_since = None;
+        }
+        self.watch_output();
+    }
+
+    /// Takes note of how long bytes have been waiting without any being taken.
+    fn watch_output(&mut self) {
+        if self.out.is_empty() {
+            self.waiting_since = None;
+        } else {
+            self.waiting_since.get_or_insert(self.now);
+        }
+    }
+
+    /// When a peer that takes nothing is given up.
+    pub(super) fn stall_deadline(&self) -> Option<Instant> {
+        Some(self.waiting_since? + self.config.limits.stall_max)
     }
 
     /// Queues a frame of a login in dialect `cndt`, and gives its bytes: they are proven later.
@@ -94,7 +135,7 @@ impl Link {
             Ok(())
         });
         let frame = frame.freeze();
-        self.out.push(Class::Control, frame.clone());
+        self.push(Class::Control, frame.clone());
         self.stats.frames_sent = self.stats.frames_sent.saturating_add(1);
         frame
     }
@@ -110,6 +151,7 @@ impl Link {
     ) {
         let envelope = self.envelope(dialect, kind, Flags::empty(), correlation);
         if self.out.write(class, |out| envelope.write_empty(out)).is_ok() {
+            self.watch_output();
             self.stats.frames_sent = self.stats.frames_sent.saturating_add(1);
         }
     }
@@ -149,6 +191,7 @@ impl Link {
     pub(super) fn finish(&mut self, reason: CloseReason) {
         let unsent = self.last_send.saturating_sub(self.out.sent_through().number());
         self.out.clear();
+        self.waiting_since = None;
         self.decoder.shrink();
         self.events.push(Event::Closed(Closed { reason, unsent }));
     }

@@ -120,6 +120,7 @@ impl Connection {
             compression: config.compression,
             config,
             out: SendBuffer::default(),
+            waiting_since: None,
             events: queue::EventQueue::default(),
             stats: Stats::default(),
             peer_end: PeerEnd::NotSeen,
@@ -357,7 +358,7 @@ impl Connection {
     pub fn advance_transmit(&mut self, now: Instant, n: usize) {
         self.clock(now);
         let before = self.link.out.bytes();
-        self.link.out.advance(n);
+        self.link.advance(n);
         let written = before.saturating_sub(self.link.out.bytes());
         let count = u64::try_from(written).unwrap_or(u64::MAX);
         self.link.stats.bytes_sent = self.link.stats.bytes_sent.saturating_add(count);
@@ -433,11 +434,11 @@ impl Connection {
 
     // Queue
 
-    /// The next event, in order. Messages and requests are left waiting while more than
+    /// The next event, in order. Messages and requests are left waiting while answers of more than
     /// `limits.send_queue_bytes` wait to be written: a peer that does not read its answers gets no
     /// further ones.
     pub fn poll_event(&mut self) -> Option<Event> {
-        let congested = self.link.out.bytes() >= self.link.config.limits.send_queue_bytes;
+        let congested = self.link.out.answer_bytes() >= self.link.config.limits.send_queue_bytes;
         self.poll(!congested)
     }
 

@@ -87,6 +87,7 @@ pub(super) struct SendBuffer {
     bytes: usize,
     data_frames: usize,
     pongs: usize,
+    answer_bytes: usize,
     sent_through: u64,
     spare: BytesMut,
 }
@@ -130,6 +131,9 @@ impl SendBuffer {
         self.bytes = self.bytes.saturating_add(length);
         self.data_frames = self.data_frames.saturating_add(usize::from(class.is_data()));
         self.pongs = self.pongs.saturating_add(usize::from(class == Class::Pong));
+        if class == Class::Response {
+            self.answer_bytes = self.answer_bytes.saturating_add(length);
+        }
         self.marks.push_back(Mark { length, class });
     }
 
@@ -166,14 +170,17 @@ impl SendBuffer {
             }
             self.front_written = self.front_written.saturating_sub(front.length);
             self.marks.pop_front();
-            self.forget(front.class);
+            self.forget(front);
             if let Class::Message(number) = front.class {
                 self.sent_through = number;
             }
         }
     }
 
-    fn forget(&mut self, class: Class) {
+    fn forget(&mut self, Mark { length, class }: Mark) {
+        if class == Class::Response {
+            self.answer_bytes = self.answer_bytes.saturating_sub(length);
+        }
         self.data_frames = self.data_frames.saturating_sub(usize::from(class.is_data()));
         self.pongs = self.pongs.saturating_sub(usize::from(class == Class::Pong));
     }
@@ -242,6 +249,11 @@ impl SendBuffer {
 
     pub(super) fn bytes(&self) -> usize {
         self.bytes
+    }
+
+    /// Bytes of answers that have not left as a whole.
+    pub(super) fn answer_bytes(&self) -> usize {
+        self.answer_bytes
     }
 
     pub(super) fn is_empty(&self) -> bool {

@@ -170,6 +170,8 @@ impl ClientDescriptor {
             channel_binding: None,
             limits: Limits {
                 iterations_min: self.password_iterations_min,
+                // A server that is busy for a while is no dead one: the heartbeat decides.
+                stall_max: self.heartbeat_timeout,
                 ..super::limits(
                     self.max_message_size,
                     self.send_queue_size,
@@ -181,8 +183,7 @@ impl ClientDescriptor {
     }
 
     pub(crate) fn pace(&self) -> Pace {
-        // A server that stops reading shows in calls that time out; only the heartbeat decides.
-        Pace { read_max: self.buffer_size, stall_max: None }
+        Pace { read_max: self.buffer_size }
     }
 
     /// `host:port`, as people write it.

@@ -186,6 +186,7 @@ impl ServerDescriptor {
     pub(crate) fn limits(&self) -> Limits {
         let rate = |per_second: u64| (per_second > 0).then(|| Rate::per_second(per_second));
         Limits {
+            stall_max: self.connection_timeout,
             rate_messages: rate(self.rate_limit),
             rate_bytes: rate(self.rate_limit_bytes),
             idle_timeout: (!self.idle_timeout.is_zero()).then_some(self.idle_timeout),
@@ -194,7 +195,7 @@ impl ServerDescriptor {
     }
 
     pub(crate) fn pace(&self) -> Pace {
-        Pace { read_max: self.buffer_size, stall_max: Some(self.connection_timeout) }
+        Pace { read_max: self.buffer_size }
     }
 
     /// `0.0.0.0` is what nobody chose: with `ipv6` its counterpart is meant.

@@ -1,7 +1,7 @@
 //! `cndt-sim`: runs simulated worlds until a rule is broken or enough have kept them all.
 #![forbid(unsafe_code)]
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::num::ParseIntError;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -64,14 +64,14 @@ fn main() -> ExitCode {
         Ok(total) => {
             let seconds = began.elapsed().as_secs_f64();
             let per_minute = options.seeds as f64 / seconds.max(0.001) * 60.0;
-            println!(
+            say(&format!(
                 "{} worlds kept every rule: {} steps, {} events, {:.1} days in {seconds:.1} s \
                  ({per_minute:.0} worlds a minute)",
                 options.seeds,
                 total.steps,
                 total.events,
                 total.micros as f64 / 86_400e6,
-            );
+            ));
             ExitCode::SUCCESS
         }
         Err((seed, failure)) => {
@@ -134,20 +134,20 @@ fn run_all(options: &Options) -> Result<Summary, (u64, Failure)> {
 }
 
 fn report(seed: u64, failure: Failure, patience: Duration) {
-    println!("seed {seed}: {failure}");
+    say(&format!("seed {seed}: {failure}"));
     let began = now();
     let small = sim::shrink(failure, || began.elapsed() < patience);
-    println!("cut down to {} steps: {}", small.steps, small.words);
+    say(&format!("cut down to {} steps: {}", small.steps, small.words));
     for line in sim::trace(&small.tape) {
-        println!("  {line}");
+        say(&format!("  {line}"));
     }
-    println!("replay it:\n  cndt-sim --replay {seed}");
-    println!("replay what is left of it:\n  cndt-sim --replay-tape {}", as_hex(&small.tape));
+    say(&format!("replay it:\n  cndt-sim --replay {seed}"));
+    say(&format!("replay what is left of it:\n  cndt-sim --replay-tape {}", as_hex(&small.tape)));
 }
 
 fn show(tape: &[u16]) -> ExitCode {
     for line in sim::trace(tape) {
-        println!("{line}");
+        say(&line);
     }
     match sim::replay(tape) {
         Ok(_) => ExitCode::SUCCESS,
@@ -167,6 +167,11 @@ fn read_tape(text: &str) -> Result<Vec<u16>, String> {
         text.to_owned()
     };
     sim::parse_tape(&digits).map_err(|error: ParseIntError| error.to_string())
+}
+
+/// One line on stdout; nobody is left to tell if that fails.
+fn say(line: &str) {
+    let _ = writeln!(std::io::stdout(), "{line}");
 }
 
 /// Only for the figures that people are shown: worlds have clocks of their own.

@@ -219,7 +219,7 @@ impl Endpoint {
             let same = twin.transmit().flatten().take(bytes.len()).eq(bytes.iter());
             ensure(same, Invariant::Chunking, || format!("{}: other bytes leave", self.name))?;
         }
-        ensure(!(self.closed && !bytes.is_empty()), Invariant::EndIsLast, || {
+        ensure(!self.closed || bytes.is_empty(), Invariant::EndIsLast, || {
             format!("{}: {} bytes after the end", self.name, bytes.len())
         })?;
         self.sent += bytes.len() as u64;
@@ -348,11 +348,8 @@ impl Endpoint {
         let paused = self.connection.is_paused_by_peer();
         let here = self.out.seen;
         match self.pauses.back_mut() {
-            Some((_, to)) if *to == u64::MAX => {
-                if !paused {
-                    *to = here;
-                }
-            }
+            Some((_, to)) if *to == u64::MAX && paused => {}
+            Some((_, to)) if *to == u64::MAX => *to = here,
             _ if paused => self.pauses.push_back((here, u64::MAX)),
             _ => {}
         }

@@ -13,7 +13,7 @@ pub(super) fn from_seed(seed: u64) -> Vec<u16> {
         word = (word ^ (word >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
         word ^ (word >> 31)
     };
-    let length = 600 + (next() % 3400) as usize;
+    let length = 1500 + (next() % 6500) as usize;
     let mut tape = Vec::with_capacity(length + 4);
     while tape.len() < length {
         let word = next();

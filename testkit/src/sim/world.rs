@@ -41,6 +41,8 @@ pub(super) struct World<'t> {
     /// Frames that clients sent to log in, for those who want to say them again.
     pub(super) recorded: Vec<Vec<u8>>,
     faults: Faults,
+    /// Pairs that log in at once.
+    eager: Vec<usize>,
     /// Microseconds since the beginning.
     pub(super) time: u64,
     pub(super) steps: u64,
@@ -83,6 +85,7 @@ impl<'t> World<'t> {
             pairs: Vec::new(),
             recorded: Vec::new(),
             faults,
+            eager: Vec::new(),
             time: 0,
             steps: 0,
             hash: 0,
@@ -92,15 +95,21 @@ impl<'t> World<'t> {
         for number in 0..count {
             let pair = world.pair(number);
             world.pairs.push(pair);
+            if world.tape.chance(60) {
+                world.eager.push(number);
+            }
         }
         world
     }
 
     fn config(&mut self) -> Config {
         let tape = &mut self.tape;
-        let mut limits = Limits { iterations_min: ITERATIONS, ..Limits::default() };
-        if tape.chance(50) {
+        let mut limits =
+            Limits { iterations_min: ITERATIONS, frame_max: 64 * 1024, ..Limits::default() };
+        if tape.chance(30) {
             limits.send_queue_frames = 1 + tape.below(20);
+        }
+        if tape.chance(50) {
             limits.send_queue_bytes = 200 + 40 * tape.below(200);
         }
         if tape.chance(50) {
@@ -191,6 +200,10 @@ impl<'t> World<'t> {
 
     /// Plays the tape to its end, then lets everything come to rest.
     pub(super) fn play(&mut self) -> Result<(), Broken> {
+        // Most of what is worth seeing comes after login.
+        for number in std::mem::take(&mut self.eager) {
+            self.pump(number)?;
+        }
         while !self.tape.is_over() {
             self.step()?;
         }
@@ -201,8 +214,8 @@ impl<'t> World<'t> {
         self.steps += 1;
         let pair = self.tape.below(self.pairs.len());
         let side = self.tape.below(2);
-        match self.tape.below(40) {
-            0..=2 => self.pump(pair)?,
+        match self.tape.below(44) {
+            0..=2 | 40..=43 => self.pump(pair)?,
             3..=8 => self.write(pair, side)?,
             9..=14 => self.deliver(pair, side)?,
             15..=18 => self.poll(pair, side)?,

@@ -244,7 +244,7 @@ impl Open {
 
     fn on_pause(&mut self, link: &mut Link) {
         if self.flow.pause_received(link.now) {
-            let mut taken = link.out.take_back(Class::is_data);
+            let mut taken = link.take_back(Class::is_data);
             self.held_bytes = taken
                 .iter()
                 .fold(self.held_bytes, |sum, held| sum.saturating_add(held.bytes.len()));

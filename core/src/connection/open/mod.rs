@@ -118,6 +118,9 @@ impl Open {
         if now >= self.heartbeat.dead_at() {
             return Some(CloseReason::HeartbeatTimeout { after: self.heartbeat.timeout() });
         }
+        if link.stall_deadline().is_some_and(|at| now >= at) {
+            return Some(CloseReason::Stalled { after: link.config.limits.stall_max });
+        }
         let pause_max = link.config.limits.pause_max;
         if self.flow.paused_by_peer().is_some_and(|since| now >= since + pause_max) {
             return Some(CloseReason::PausedTooLong { after: pause_max });
@@ -156,6 +159,7 @@ impl Open {
             (self.flow.paused_by_peer().map(|since| since + pause_max), Timer::Pause),
             (self.join.next(), Timer::JoinProbe),
             (link.frame_deadline().map(|(_, at)| at), Timer::Frame),
+            (link.stall_deadline(), Timer::Stall),
             (self.idle_deadline(link).map(|(_, at)| at), Timer::Idle),
         ];
         for (at, why) in others {
@@ -200,7 +204,7 @@ impl Open {
             link.events.push(Event::Finished { call: CallId(id), outcome });
         }
         // What is told not to have been sent must not leave after all.
-        drop(link.out.take_back(|class| matches!(class, Class::Request(_))));
+        drop(link.take_back(|class| matches!(class, Class::Request(_))));
     }
 
     /// What the application sent by itself and nobody has begun to write stays here: it is reported
@@ -208,6 +212,6 @@ impl Open {
     pub(super) fn drop_unsent_data(&mut self, link: &mut Link) {
         self.held.clear();
         self.held_bytes = 0;
-        drop(link.out.take_back(Class::is_data));
+        drop(link.take_back(Class::is_data));
     }
 }

@@ -103,7 +103,7 @@ impl Open {
         if self.must_hold(class) {
             self.hold(Held { class, bytes: frame });
         } else {
-            link.out.push(class, frame);
+            link.push(class, frame);
         }
         Ok(number)
     }
@@ -246,7 +246,7 @@ impl Open {
                 | Class::Response => true,
             };
             if wanted {
-                link.out.push(class, bytes);
+                link.push(class, bytes);
             }
         }
     }
