@@ -9,6 +9,9 @@
 //! properties::frame_round_trip(b"anything");
 //! ```
 
+mod login;
+mod msgpack;
+mod operations;
 mod session;
 
 use bytes::{Bytes, BytesMut};
@@ -17,7 +20,10 @@ use cndt_core::wire::{
     InflateLimits, Kind, WireError, deflate, inflate as inflate_within, write_frame,
 };
 
-pub use session::{connection, envelopes};
+pub use login::{auth_client, auth_server, login_payloads, scram_texts, verifier};
+pub use msgpack::msgpack;
+pub use operations::operations;
+pub use session::{connection, envelopes, session};
 
 const DIALECTS: [Dialect; 2] = [Dialect::Cndt, Dialect::Netconduit];
 

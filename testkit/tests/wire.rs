@@ -133,13 +133,21 @@ fn the_bomb_is_refused() {
 
 #[test]
 fn the_corpora_hold() {
-    let targets: [(&str, Property); 6] = [
+    let targets: [(&str, Property); 14] = [
         ("header", properties::header),
         ("frame_stream", properties::frame_stream),
         ("frame_round_trip", properties::frame_round_trip),
         ("inflate", properties::inflate),
         ("envelopes", properties::envelopes),
         ("connection", properties::connection),
+        ("msgpack", properties::msgpack),
+        ("scram_texts", properties::scram_texts),
+        ("verifier", properties::verifier),
+        ("login_payloads", properties::login_payloads),
+        ("auth_server", properties::auth_server),
+        ("auth_client", properties::auth_client),
+        ("operations", properties::operations),
+        ("session", properties::session),
     ];
     for (target, property) in targets {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus").join(target);

@@ -2,10 +2,12 @@
 
 use bytes::{Bytes, BytesMut};
 use cndt_core::auth::{Access, Credentials, Entropy};
-use cndt_core::connection::{Config, Connection, Event};
+use cndt_core::connection::{Config, Connection, Event, PhaseName};
 use cndt_core::message::{Raw, check_for_python, rpc};
 use cndt_core::time::Instant;
 use cndt_core::wire::{Dialect, Kind};
+
+use super::login;
 
 /// `Limits::depth_max`.
 const DEPTH_MAX: usize = 64;
@@ -45,21 +47,46 @@ pub fn envelopes(data: &[u8]) {
 }
 
 /// A whole connection: bytes mean the same however they are cut, before login and after it, to a
-/// server and to a client; the end comes once and last.
+/// server and to a client, in both dialects; the end comes once and last.
 ///
 /// # Panics
 /// When the law is broken.
 pub fn connection(data: &[u8]) {
     let Some((&[start, cut], bytes)) = data.split_first_chunk() else { return };
-    let begin = match start % 3 {
+    let begin = match start % 6 {
         0 => server,
         1 => logged_in_server,
-        _ => client,
+        2 => client,
+        3 => || login::pair().0,
+        4 => || login::pair().1,
+        _ => login::client,
     };
+    same_however_cut(begin, bytes, usize::from(cut).max(1));
+}
+
+/// Two connections and the link between them, as simulated worlds have them; the bytes are the tape.
+///
+/// # Panics
+/// When a rule of connections is broken.
+pub fn session(data: &[u8]) {
+    // What takes longer than this finds nothing that two halves of it would not.
+    let tape: Vec<u16> =
+        data.chunks_exact(2).take(4000).map(|two| u16::from_be_bytes([two[0], two[1]])).collect();
+    if let Err(failure) = crate::sim::replay(&tape) {
+        panic!("{failure}");
+    }
+}
+
+/// Gives the bytes as a whole and in pieces, and what came of it: the events in words, and the phase.
+pub(super) fn same_however_cut(
+    begin: impl Fn() -> Connection,
+    bytes: &[u8],
+    step: usize,
+) -> (Vec<String>, PhaseName) {
     let whole = transcript(begin(), core::iter::once(bytes));
-    let step = usize::from(cut).max(1);
     let pieces = transcript(begin(), bytes.chunks(step));
     assert_eq!(pieces, whole, "cut into pieces of {step}");
+    (whole.0, whole.2)
 }
 
 fn server() -> Connection {
@@ -76,18 +103,16 @@ fn client() -> Connection {
 
 fn logged_in_server() -> Connection {
     let mut server = server();
-    for piece in client().transmit() {
-        server.receive(Instant::ZERO, piece);
-    }
+    login::carry(&mut client(), &mut server);
     assert!(matches!(server.poll_event(), Some(Event::Opened(_))), "the login is right");
     server
 }
 
-/// What came of the bytes: the events in words, and what would be written.
+/// What came of the bytes: the events in words, what would be written, and the phase before the end.
 fn transcript<'a>(
     mut connection: Connection,
     pieces: impl Iterator<Item = &'a [u8]>,
-) -> (Vec<String>, Vec<u8>) {
+) -> (Vec<String>, Vec<u8>, PhaseName) {
     let mut events = Vec::new();
     for piece in pieces {
         connection.receive(Instant::ZERO, piece);
@@ -96,6 +121,7 @@ fn transcript<'a>(
         }
     }
     let written = connection.transmit().flatten().copied().collect();
+    let phase = connection.phase();
     connection.abort(Instant::ZERO);
     while let Some(event) = connection.poll_event() {
         events.push(format!("{event:?}"));
@@ -103,5 +129,5 @@ fn transcript<'a>(
     let ends = events.iter().filter(|event| event.starts_with("Closed")).count();
     assert_eq!(ends, 1, "not one end: {events:?}");
     assert!(events.last().is_some_and(|event| event.starts_with("Closed")), "{events:?}");
-    (events, written)
+    (events, written, phase)
 }

@@ -111,6 +111,10 @@ impl Endpoint {
         }
     }
 
+    pub(super) fn config(&self) -> &Config {
+        &self.config
+    }
+
     pub(super) fn clock(&mut self) -> &mut Clock {
         &mut self.clock
     }

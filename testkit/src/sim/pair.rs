@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use cndt_core::auth::scram::Keys;
 use cndt_core::connection::{
-    CallFailure, CallId, Closed, Event, Outcome, PhaseName, RequestId, SendError,
+    CallFailure, CallId, CloseReason, Closed, Event, Outcome, PhaseName, RequestId, SendError,
 };
 use cndt_core::message::Raw;
 use cndt_core::rpc::{ErrorCode, RpcError};
@@ -67,6 +67,8 @@ pub(super) struct Pair {
     /// Something happened to the link that loses bytes.
     pub(super) lost_bytes: bool,
     pub(super) events: u64,
+    /// Everything has been done for bytes to move.
+    pub(super) resting: bool,
 }
 
 impl Side {
@@ -97,6 +99,7 @@ impl Pair {
             may_drop: false,
             lost_bytes: false,
             events: 0,
+            resting: false,
         }
     }
 
@@ -112,11 +115,15 @@ impl Pair {
         let own = &mut self.sides[side];
         let number = own.calls.len();
         let params = payload(number, size);
+        let before = own.end.connection.pending_bytes();
         let made = own
             .end
             .act(world, |connection, now| connection.call(now, "method", &Raw(&params), timeout))?;
         match made {
-            Ok(id) => own.note_call(id, digest(&params), timeout),
+            Ok(id) => {
+                own.expect_room(before)?;
+                own.note_call(id, digest(&params), timeout)
+            }
             Err(error) => own.expect_refusal(&error),
         }
     }
@@ -124,10 +131,14 @@ impl Pair {
     pub(super) fn send(&mut self, world: u64, side: usize, size: usize) -> Result<(), Broken> {
         let own = &mut self.sides[side];
         let data = payload(own.sent.len(), size);
+        let before = own.end.connection.pending_bytes();
         let sent =
             own.end.act(world, |connection, now| connection.send(now, "message", &Raw(&data)))?;
         match sent {
-            Ok(id) => own.note_sent(&data, Ok(id.number())),
+            Ok(id) => {
+                own.expect_room(before)?;
+                own.note_sent(&data, Ok(id.number()))
+            }
             Err(error) => own.expect_refusal(&error),
         }
     }
@@ -140,9 +151,13 @@ impl Pair {
         data: &[u8],
     ) -> Result<(), Broken> {
         let own = &mut self.sides[side];
+        let before = own.end.connection.pending_bytes();
         let sent = own.end.act(world, |connection, now| connection.send_shared(now, message))?;
         match sent {
-            Ok(id) => own.note_sent(data, Ok(id.number())),
+            Ok(id) => {
+                own.expect_room(before)?;
+                own.note_sent(data, Ok(id.number()))
+            }
             Err(error) => own.expect_refusal(&error),
         }
     }
@@ -156,11 +171,13 @@ impl Pair {
     ) -> Result<(), Broken> {
         let own = &mut self.sides[side];
         let data = payload(own.sent.len(), size);
+        let before = own.end.connection.pending_bytes();
         let sent = own.end.act(world, |connection, now| {
             connection.send_acked(now, "message", &Raw(&data), timeout)
         })?;
         match sent {
             Ok(id) => {
+                own.expect_room(before)?;
                 own.note_sent(&data, Err(id.correlation()))?;
                 own.note_call(id, 0, timeout)
             }
@@ -351,8 +368,13 @@ impl Pair {
     }
 
     fn on_closed(&mut self, side: usize, closed: &Closed) -> Result<(), Broken> {
+        let is_healthy = self.resting && !self.lost_bytes;
         let own = &mut self.sides[side];
         let name = &own.end.name;
+        let stalled = matches!(closed.reason, CloseReason::Stalled { .. });
+        ensure(!(stalled && is_healthy), Invariant::ComesToRest, || {
+            format!("{name}: stalled, but the other side reads all it can")
+        })?;
         let open = own.calls.iter().find(|(_, call)| call.is_open);
         ensure(open.is_none(), Invariant::OneOutcome, || {
             format!("{name}: {open:?} has no outcome, but the connection is over")
@@ -408,6 +430,14 @@ impl Side {
     fn note_sent(&mut self, data: &[u8], id: Result<u64, u64>) -> Result<(), Broken> {
         self.sent.push(Sent { digest: digest(data), id });
         Ok(())
+    }
+
+    /// What is taken had room in the queue.
+    fn expect_room(&self, pending: usize) -> Result<(), Broken> {
+        let max = self.end.config().limits.send_queue_bytes;
+        ensure(pending < max, Invariant::Bounded, || {
+            format!("{}: took more with {pending} of {max} bytes waiting", self.end.name)
+        })
     }
 
     /// A command may be refused, but only for a reason.

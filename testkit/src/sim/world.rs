@@ -145,7 +145,7 @@ impl<'t> World<'t> {
         let wrong = self.tape.chance(8);
         let is_hostile = !netconduit && self.tape.chance(8);
         let knows_keys = self.tape.chance(50);
-        let twin = self.tape.chance(30);
+        let twin = self.tape.chance(50);
         let mut clock = || {
             if self.faults.odd_clocks {
                 let offset = self.tape.below(60_000) as u64 * 3_600 * SECOND;
@@ -375,7 +375,7 @@ impl<'t> World<'t> {
     }
 
     fn close(&mut self, pair: usize, side: usize) -> Result<(), Broken> {
-        if !self.faults.closing || !self.tape.chance(15) {
+        if !self.faults.closing || !self.tape.chance(40) {
             return Ok(());
         }
         let abruptly = self.tape.chance(30);
@@ -468,6 +468,8 @@ impl<'t> World<'t> {
             if self.pairs.iter().all(Pair::is_at_rest) {
                 return self.check_rest();
             }
+            // All that could move has: whoever is stalled from here on waits for the other.
+            self.pairs.iter_mut().for_each(|pair| pair.resting = true);
             let Some(next) = self.next_wake() else {
                 let words = format!("nothing moves, no timer is set: {:?}", self.restless());
                 return broken(Invariant::ComesToRest, words);
