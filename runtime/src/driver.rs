@@ -136,7 +136,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
             return Round::Again;
         }
         locked.driver_sleeps();
-        Round::Sleep(self.deadline(&locked))
+        let (held, deadline) = (locked.connection.held_bytes(), self.deadline(&locked));
+        drop(locked);
+        link.owner.account(&link, held);
+        Round::Sleep(deadline)
     }
 
     /// Reads once. True when something came of it.
@@ -177,6 +180,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
             Poll::Ready(Err(error)) => self.lost(state, now, error),
         }
         if state.connection.phase() == PhaseName::Handshake {
+            if state.connection.stats().frames_received > 0 {
+                self.link.note_spoken();
+            }
             // Between reads a login in progress takes no one's place.
             self.permit = None;
         }

@@ -19,6 +19,7 @@ use std::time::Duration;
 use cndt_core::connection::{CallFailure, CloseReason, SendError};
 use cndt_core::message::BodyError;
 
+use crate::server::Refusal;
 use crate::users::HashError;
 
 /// A setting that makes no sense: which one, what it was, and what would.
@@ -96,9 +97,9 @@ pub enum ServeError {
     /// The server has been stopped.
     #[error("the server is stopped; start a new one")]
     Stopped,
-    /// There are too many connections that have not logged in yet.
-    #[error("{0} connections are logging in already; try again in a moment")]
-    HalfOpen(usize),
+    /// This stranger is one too many.
+    #[error("{0}")]
+    Refused(#[from] Refusal),
 }
 
 fn bind_hint(error: &io::Error) -> &'static str {

@@ -9,6 +9,7 @@ use std::hash::BuildHasherDefault;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -36,6 +37,9 @@ pub(crate) struct Link {
     pub(crate) remote: Option<SocketAddr>,
     pub(crate) machine: Machine,
     pub(crate) owner: Owner,
+    /// The peer has sent a whole frame.
+    spoke: AtomicBool,
+    held_bytes: AtomicUsize,
     state: Mutex<State>,
 }
 
@@ -121,7 +125,33 @@ impl Link {
             awake: false,
             work: false,
         };
-        Arc::new(Self { id, remote, machine, owner, state: Mutex::new(state) })
+        Arc::new(Self {
+            id,
+            remote,
+            machine,
+            owner,
+            spoke: AtomicBool::new(false),
+            held_bytes: AtomicUsize::new(0),
+            state: Mutex::new(state),
+        })
+    }
+
+    pub(crate) fn has_spoken(&self) -> bool {
+        self.spoke.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn note_spoken(&self) {
+        self.spoke.store(true, Ordering::Relaxed);
+    }
+
+    /// What the connection held when its driver last rested.
+    pub(crate) fn held_bytes(&self) -> usize {
+        self.held_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Takes note, and gives what it was before.
+    pub(crate) fn note_held_bytes(&self, bytes: usize) -> usize {
+        self.held_bytes.swap(bytes, Ordering::Relaxed)
     }
 
     pub(crate) fn lock(&self) -> Locked<'_> {

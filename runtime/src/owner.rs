@@ -40,6 +40,18 @@ impl Owner {
         }
     }
 
+    /// The connection holds so many bytes while its driver rests.
+    pub(crate) fn account(&self, link: &Link, bytes: usize) {
+        match self {
+            Self::Server(server) => {
+                if bytes != link.held_bytes() {
+                    server.account(link, bytes);
+                }
+            }
+            Self::Client(_) => {}
+        }
+    }
+
     /// The connection is over; nothing can be sent any more.
     pub(crate) fn closed(&self, link: &Arc<Link>) {
         match self {

@@ -427,6 +427,14 @@ impl Connection {
         self.phase.open().map(|open| open.format(&self.link))
     }
 
+    /// Bytes that are held for the peer: received and not yet taken by the application, and waiting
+    /// to be sent.
+    pub fn held_bytes(&self) -> usize {
+        let received = self.link.decoder.buffered().saturating_add(self.link.events.bytes());
+        let held = self.phase.open().map_or(0, Open::held_bytes);
+        received.saturating_add(self.link.out.bytes()).saturating_add(held)
+    }
+
     /// Own calls without an outcome.
     pub fn calls_open(&self) -> usize {
         self.phase.open().map_or(0, Open::calls_open)

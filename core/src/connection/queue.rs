@@ -57,6 +57,11 @@ impl EventQueue {
         self.others.pop_front().map(|waiting| waiting.event)
     }
 
+    /// Payload bytes of the deliveries.
+    pub(super) fn bytes(&self) -> usize {
+        self.delivery_bytes
+    }
+
     pub(super) fn is_full(&self, limits: &Limits) -> bool {
         self.deliveries.len() >= limits.receive_queue_frames
             || self.delivery_bytes >= limits.receive_queue_bytes

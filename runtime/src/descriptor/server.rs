@@ -75,6 +75,26 @@ descriptor! {
         /// A client with which nothing but heartbeats was exchanged for so long is closed; 0 never
         /// closes one. 0.
         idle_timeout: Duration = Duration::ZERO;
+        /// Connections that may be logging in at a time. One more makes the oldest go that has said
+        /// nothing yet; if all have, it is closed itself. They never take a place from those who are
+        /// logged in. 128.
+        half_open_max: usize = 128;
+        /// The same from one address (of IPv6: one /64 network). 16.
+        half_open_per_address_max: usize = 16;
+        /// Wrong logins that one address has at once; one comes back in each
+        /// `failed_login_interval`. Without any left its connections are closed at once. 5.
+        failed_logins_max: u32 = 5;
+        /// See `failed_logins_max`. 5 s.
+        failed_login_interval: Duration = Duration::from_secs(5);
+        /// Wrong logins per second, from anywhere, beyond which only addresses are looked at that
+        /// were not wrong lately. 100.
+        failed_logins_per_second_max: u64 = 100;
+        /// Whether the rules for single addresses hold for loopback as well. Off: proxies and local
+        /// tools share it.
+        limit_loopback: bool = false;
+        /// Bytes that wait for or on behalf of all clients together; beyond it the client with the
+        /// most is cut off. 0 sets no bound. 256 MiB.
+        memory_budget: usize = 256 * 1024 * 1024;
         /// Users of dialect `cndt` by name, with their verifiers (in files: their text form). None.
         users: Users = Users::new();
         /// Iterations by which `password` is turned into a verifier: 4,096 to 2,000,000. 600,000.
@@ -111,6 +131,17 @@ impl ServerDescriptor {
         ensure_positive("auth_timeout", self.auth_timeout)?;
         ensure_heartbeat(self.heartbeat_interval, self.heartbeat_timeout)?;
         ensure_queues(self.send_queue_size, self.receive_queue_size)?;
+        for (value, field) in [
+            (self.half_open_max, "half_open_max"),
+            (self.half_open_per_address_max, "half_open_per_address_max"),
+            (self.failed_logins_max as usize, "failed_logins_max"),
+        ] {
+            ensure(value > 0, field, "must be at least 1", value)?;
+        }
+        ensure_positive("failed_login_interval", self.failed_login_interval)?;
+        let failed = self.failed_logins_per_second_max;
+        let expected = "must be from 1 to 10^12";
+        ensure((1..=RATE_MAX).contains(&failed), "failed_logins_per_second_max", expected, failed)?;
         let rate = self.rate_limit;
         ensure(rate <= RATE_MAX, "rate_limit", "must be at most 10^12", rate)?;
         let bytes = self.rate_limit_bytes;

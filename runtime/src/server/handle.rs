@@ -1,7 +1,7 @@
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use cndt_core::auth::{Access, Entropy};
@@ -12,7 +12,7 @@ use futures_io::{AsyncRead, AsyncWrite};
 use serde::Serialize;
 
 use super::broadcast::Broadcast;
-use super::registry::{Entry, HALF_OPEN_MAX, Life, Permit, Registry, ServerStats, add};
+use super::registry::{Life, Permit, Registry, ServerStats, add};
 use crate::descriptor::ServerDescriptor;
 use crate::driver::Driver;
 use crate::entropy;
@@ -46,6 +46,8 @@ struct Shared {
     started: Instant,
     registry: Watched<Registry>,
     places_taken: Arc<AtomicUsize>,
+    /// Over all connections.
+    held_bytes: AtomicUsize,
 }
 
 pub(super) struct ServerHooks {
@@ -64,6 +66,7 @@ impl ServerHandle {
         addresses: Vec<SocketAddr>,
         access: Access,
     ) -> Self {
+        let registry = Watched::new(Registry::new(&descriptor));
         let shared = Shared {
             machine,
             access,
@@ -72,8 +75,9 @@ impl ServerHandle {
             hooks,
             addresses,
             started: machine.now(),
-            registry: Watched::new(Registry::new()),
+            registry,
             places_taken: Arc::default(),
+            held_bytes: AtomicUsize::new(0),
         };
         Self { shared: Arc::new(shared) }
     }
@@ -133,22 +137,31 @@ impl ServerHandle {
 
     /// What the server has done so far.
     pub fn stats(&self) -> ServerStats {
-        let (links, past, accepted) = self.shared.registry.read(|registry| {
+        let (links, mut stats) = self.shared.registry.read(|registry| {
             let links: Vec<_> = registry.open().cloned().collect();
-            (links, registry.past, registry.accepted)
+            let stats = ServerStats {
+                accepted: registry.accepted,
+                refused: registry.refused,
+                evicted: registry.evicted,
+                shed: registry.shed,
+                traffic: registry.past,
+                ..ServerStats::default()
+            };
+            (links, stats)
         });
-        let mut traffic = past;
         for link in &links {
-            add(&mut traffic, &link.lock().connection.stats());
+            add(&mut stats.traffic, &link.lock().connection.stats());
         }
-        let uptime = self.shared.machine.now().since(self.shared.started);
-        ServerStats { connections: links.len(), accepted, uptime, traffic }
+        stats.connections = links.len();
+        stats.held_bytes = self.shared.held_bytes.load(Ordering::Relaxed);
+        stats.uptime = self.shared.machine.now().since(self.shared.started);
+        stats
     }
 
     /// Serves one connection over any byte stream: TLS, a Unix socket, a pipe in memory.
     ///
     /// # Errors
-    /// When the server has been stopped, or too many connections are logging in.
+    /// When the server has been stopped, or this stranger is one too many.
     pub fn serve_stream<S>(
         &self,
         stream: S,
@@ -169,18 +182,11 @@ impl ServerHandle {
             })?;
         let owner = Owner::Server(self.clone());
         let link = Link::new(id, remote.into(), *machine, owner, connection);
-        registry.update(|registry| {
-            if registry.life != Life::Running {
-                return Err(ServeError::Stopped);
-            }
-            if registry.half_open() >= HALF_OPEN_MAX {
-                return Err(ServeError::HalfOpen(HALF_OPEN_MAX));
-            }
-            registry.accepted += 1;
-            let entry = Entry { link: Arc::clone(&link), is_open: false };
-            registry.links.insert(id, entry);
-            Ok(())
-        })?;
+        let half_open_max = descriptor.half_open_max;
+        let evicted = registry.update(|registry| registry.take(now, &link, half_open_max))?;
+        if let Some(evicted) = evicted {
+            evicted.abort();
+        }
         let count = TaskCount::new(self);
         let server = self.clone();
         let driver = Driver::new(Arc::clone(&link), stream, descriptor.pace());
@@ -275,13 +281,33 @@ impl ServerHandle {
         Permit::reserve(&self.shared.places_taken, self.shared.descriptor.max_connections)
     }
 
+    /// A connection holds so many bytes now.
+    pub(crate) fn account(&self, link: &Link, bytes: usize) {
+        let before = link.note_held_bytes(bytes);
+        let Shared { held_bytes, descriptor, machine, registry, .. } = &*self.shared;
+        let total = if bytes >= before {
+            let more = bytes - before;
+            held_bytes.fetch_add(more, Ordering::Relaxed) + more
+        } else {
+            let less = before - bytes;
+            held_bytes.fetch_sub(less, Ordering::Relaxed) - less
+        };
+        let budget = descriptor.memory_budget;
+        if budget == 0 || total <= budget || bytes <= before {
+            return;
+        }
+        if let Some(link) = registry.update(|registry| registry.shed(machine.now())) {
+            let (id, remote, held) = (link.id, link.remote, link.held_bytes());
+            tracing::warn!(
+                target: "cndt", %id, ?remote, held, total, budget,
+                "client cut off: all together hold more than memory_budget",
+            );
+            link.abort();
+        }
+    }
+
     pub(crate) fn opened(&self, link: &Arc<Link>) {
-        self.shared.registry.update(|registry| {
-            if let Some(entry) = registry.links.get_mut(&link.id) {
-                entry.is_open = true;
-                registry.open_count += 1;
-            }
-        });
+        self.shared.registry.update(|registry| registry.opened(link.id));
         let peer = Peer::new(Arc::clone(link));
         let (id, remote) = (link.id, link.remote);
         tracing::info!(target: "cndt", %id, ?remote, name = peer.name(), "client connected");
@@ -300,15 +326,14 @@ impl ServerHandle {
             let locked = link.lock();
             (locked.connection.stats(), locked.closed.clone(), locked.io_error.clone())
         };
-        let removed = self.shared.registry.update(|registry| {
-            let removed = registry.links.remove(&link.id)?;
-            registry.open_count -= usize::from(removed.is_open);
-            add(&mut registry.past, &stats);
-            Some(removed)
-        });
-        let (Some(entry), Some(closed)) = (removed, closed) else { return };
+        self.account(link, 0);
+        let now = self.shared.machine.now();
+        let why = closed.as_ref().map(|closed| &closed.reason);
+        let removed =
+            self.shared.registry.update(|registry| registry.closed(now, link.id, &stats, why));
+        let (Some(was_open), Some(closed)) = (removed, closed) else { return };
         let (id, remote, reason, unsent) = (link.id, link.remote, &closed.reason, closed.unsent);
-        match (entry.is_open, reason) {
+        match (was_open, reason) {
             (true, _) => {
                 tracing::info!(target: "cndt", %id, %reason, ?io, unsent, "client disconnected");
             }

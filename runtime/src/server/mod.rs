@@ -19,6 +19,7 @@
 //! ```
 
 mod accept;
+mod admission;
 mod broadcast;
 mod handle;
 mod registry;
@@ -28,10 +29,11 @@ use std::io;
 use std::marker::PhantomData;
 use std::net::SocketAddr;
 
+pub use admission::Refusal;
 pub use broadcast::{Broadcast, Delivered};
 pub use handle::ServerHandle;
 pub(crate) use registry::Permit;
-pub use registry::{HALF_OPEN_MAX, ServerStats};
+pub use registry::ServerStats;
 
 use crate::descriptor::ServerDescriptor;
 use crate::error::ServeError;

@@ -83,6 +83,10 @@ impl Open {
         self.calls.len()
     }
 
+    pub(super) fn held_bytes(&self) -> usize {
+        self.held_bytes
+    }
+
     pub(super) fn is_paused_by_peer(&self) -> bool {
         self.flow.paused_by_peer().is_some()
     }
