@@ -320,6 +320,24 @@ pub(crate) struct ServeArgs {
     /// Closes clients with which nothing but heartbeats was exchanged for so long
     #[arg(long, value_name = "TIME", value_parser = time)]
     pub(crate) idle_timeout: Option<Duration>,
+    /// Connections that may be logging in at a time
+    #[arg(long, value_name = "N", default_value_t = 128)]
+    pub(crate) half_open_max: usize,
+    /// The same from one address
+    #[arg(long, value_name = "N", default_value_t = 16)]
+    pub(crate) half_open_per_address_max: usize,
+    /// Wrong logins that one address has at once
+    #[arg(long, value_name = "N", default_value_t = 5)]
+    pub(crate) failed_logins_max: u32,
+    /// How long it takes until one of them comes back
+    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = time)]
+    pub(crate) failed_login_interval: Duration,
+    /// Holds loopback to the rules for single addresses, too
+    #[arg(long)]
+    pub(crate) limit_loopback: bool,
+    /// Bytes that may wait for all clients together; 0 sets no bound
+    #[arg(long, value_name = "BYTES", default_value_t = 256 * 1024 * 1024)]
+    pub(crate) memory_budget: usize,
     /// Sends large payloads compressed
     #[arg(long)]
     pub(crate) compress: bool,

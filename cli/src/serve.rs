@@ -51,6 +51,12 @@ pub(crate) async fn run(arguments: ServeArgs) -> Result<(), Failure> {
         .rate_limit(arguments.rate_limit.unwrap_or_default())
         .rate_limit_bytes(arguments.rate_limit_bytes.unwrap_or_default())
         .idle_timeout(arguments.idle_timeout.unwrap_or_default())
+        .half_open_max(arguments.half_open_max)
+        .half_open_per_address_max(arguments.half_open_per_address_max)
+        .failed_logins_max(arguments.failed_logins_max)
+        .failed_login_interval(arguments.failed_login_interval)
+        .limit_loopback(arguments.limit_loopback)
+        .memory_budget(arguments.memory_budget)
         .enable_compression(arguments.compress)
         .enable_backpressure(!arguments.no_backpressure);
     let mut server = Server::new(descriptor);

@@ -72,6 +72,9 @@ fn wrong_settings_are_named() {
         (server().name("n".repeat(513)), "name"),
         (server().accept_cndt(false), "accept_cndt"),
         (server().rate_limit_bytes(255), "rate_limit_bytes"),
+        (server().half_open_max(0), "half_open_max"),
+        (server().failed_logins_max(0), "failed_logins_max"),
+        (server().failed_logins_per_second_max(0), "failed_logins_per_second_max"),
     ];
     for (descriptor, field) in cases {
         let error = descriptor.validate().expect_err(field);
