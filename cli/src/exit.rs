@@ -111,6 +111,9 @@ fn connect_words(error: &ConnectError) -> String {
         ConnectErrorKind::Closed { reason: CloseReason::LoginRefused { .. }, .. } => {
             " (--user, CNDT_PASSWORD or --password-file, --dialect)"
         }
+        ConnectErrorKind::Closed { reason: CloseReason::LoginUnanswered, .. } => {
+            " (a netconduit server wants --dialect netconduit)"
+        }
         ConnectErrorKind::Closed { reason: CloseReason::OtherDialect(dialect), .. } => {
             return format!("{error}: add --dialect {dialect}");
         }

@@ -1,7 +1,7 @@
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, mpsc};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -150,6 +150,69 @@ impl PythonServer {
 }
 
 impl Drop for PythonServer {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A running `cndt_peer.py`: an independent peer of dialect `cndt`. It ends when this is dropped.
+#[derive(Debug)]
+pub struct CndtPeer {
+    child: Child,
+    input: ChildStdin,
+    lines: mpsc::Receiver<Value>,
+}
+
+impl CndtPeer {
+    /// Starts it with these arguments.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub fn start(arguments: &[&str]) -> Self {
+        prepare();
+        let mut child = Command::new(interpreter("5.0.0"))
+            .arg(script("cndt_peer.py"))
+            .args(arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the interpreter starts");
+        let input = child.stdin.take().expect("stdin is a pipe");
+        let output = BufReader::new(child.stdout.take().expect("stdout is a pipe")).lines();
+        let (sender, lines) = mpsc::channel();
+        std::thread::spawn(move || {
+            for line in output.map_while(Result::ok) {
+                let line = serde_json::from_str(&line).expect("one JSON object per line");
+                if sender.send(line).is_err() {
+                    return;
+                }
+            }
+        });
+        Self { child, input, lines }
+    }
+
+    /// What it reports next.
+    ///
+    /// # Panics
+    /// When that takes longer than twenty seconds.
+    pub fn next(&self) -> Value {
+        self.lines.recv_timeout(Duration::from_secs(20)).expect("it has something to say")
+    }
+
+    /// Tells a client to end, and waits until it has. Gives its exit status.
+    ///
+    /// # Panics
+    /// When it cannot be told.
+    pub fn end(mut self) -> Option<i32> {
+        // One that has ended already need not be told.
+        let _ = self.input.write_all(b"\n");
+        self.child.wait().expect("it ends").code()
+    }
+}
+
+impl Drop for CndtPeer {
     fn drop(&mut self) {
         // It may have ended by itself.
         let _ = self.child.kill();

@@ -172,6 +172,12 @@ pub enum CloseReason {
     /// The server refused the login.
     #[error("the server refused the login: {}; {}", .0.reason, advice(.0.code))]
     LoginRefused(Failure),
+    /// The server ended the connection instead of answering the login. A server that speaks another
+    /// dialect may do so.
+    #[error(
+        "the peer ended the connection instead of answering the login; speaks it this dialect?"
+    )]
+    LoginUnanswered,
     /// The server speaks the other dialect.
     #[error("the peer speaks dialect {0}; choose it explicitly if that is what you want")]
     OtherDialect(Dialect),

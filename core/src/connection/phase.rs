@@ -106,8 +106,8 @@ impl Phase {
     /// The peer sends nothing more, and everything it sent has been read.
     pub(super) fn on_peer_end(self, link: &mut Link) -> Self {
         match self {
-            Self::Handshake(_) => {
-                link.finish(CloseReason::Peer);
+            Self::Handshake(handshake) => {
+                link.finish(handshake.on_peer_end());
                 Self::Closed
             }
             Self::Open(mut open) => {

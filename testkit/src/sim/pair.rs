@@ -401,6 +401,16 @@ impl Pair {
         })
     }
 
+    /// Once nothing moves although everything was taken that could be: not both refuse to read.
+    pub(super) fn check_not_stuck(&self) -> Result<(), Broken> {
+        let refuses =
+            |side: &Side| side.end.phase() == PhaseName::Open && !side.end.connection.wants_read();
+        let stuck = !self.lost_bytes && self.sides.iter().all(refuses);
+        ensure(!stuck, Invariant::ComesToRest, || {
+            format!("both refuse to read: {}", self.describe())
+        })
+    }
+
     /// Everything that was sent has come.
     pub(super) fn check_all_came(&self, side: usize) -> Result<(), Broken> {
         let (own, other) = (&self.sides[side], &self.sides[1 - side]);

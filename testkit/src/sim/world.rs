@@ -337,7 +337,7 @@ impl<'t> World<'t> {
         self.note(|| format!("{pair} moves all it has"));
         for _ in 0..200 {
             if !self.pump_once(pair)? {
-                return Ok(());
+                return self.pairs[pair].check_not_stuck();
             }
         }
         Ok(())

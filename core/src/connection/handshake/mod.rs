@@ -99,6 +99,14 @@ impl Handshake {
         }
     }
 
+    /// Why the connection ends when the peer's stream ends now.
+    pub(super) fn on_peer_end(&self) -> CloseReason {
+        match &self.role {
+            Role::Client(_) => CloseReason::LoginUnanswered,
+            Role::Server(_) => CloseReason::Peer,
+        }
+    }
+
     pub(super) fn on_frame(self, link: &mut Link, frame: &Frame) -> Phase {
         if frame.header.flags.contains(Flags::COMPRESSED) {
             // Nobody gets to make us inflate anything before login.

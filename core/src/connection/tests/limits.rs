@@ -157,8 +157,39 @@ fn a_frame_is_not_late_while_nobody_reads() {
     b.receive(at(0), &say()[..20]);
     for second in [20, 40, 60] {
         b.handle_timeout(at(second * 1000));
+        take_output(at(second * 1000), &mut b);
         assert!(!b.is_closed(), "it is this side that does not read");
     }
+}
+
+#[test]
+fn a_peer_that_takes_nothing_is_given_up_in_its_time() {
+    let mut b = open_server(Config::default());
+    b.send(at(1000), "news", &Raw(&[1])).unwrap();
+    b.send(at(2000), "news", &Raw(&[2])).unwrap();
+    // Any byte that is taken is progress.
+    b.advance_transmit(at(20_000), 1);
+    b.handle_timeout(at(49_999));
+    assert!(!b.is_closed());
+    b.handle_timeout(at(50_000));
+    let after = Duration::from_secs(30);
+    let events = events(&mut b);
+    assert_eq!(closed(&events).reason, CloseReason::Stalled { after });
+    assert_eq!(closed(&events).unsent, 2);
+}
+
+#[test]
+fn a_peer_that_reads_is_never_stalled() {
+    let mut b = open_server(Config::default());
+    for second in 1..200 {
+        b.send(at(second * 1000), "news", &Raw(&[1])).unwrap();
+        b.receive(at(second * 1000), &cndt(Kind::HeartbeatPong, 0, &[]));
+        b.handle_timeout(at(second * 1000));
+        b.advance_transmit(at(second * 1000), 20);
+        assert!(!b.is_closed(), "second {second}");
+    }
+    take_output(at(200_000), &mut b);
+    assert_ne!(b.next_deadline().unwrap().why, Timer::Stall);
 }
 
 #[test]
@@ -168,6 +199,7 @@ fn an_idle_connection_is_closed_in_order() {
     for second in [20, 40, 60, 80] {
         b.receive(at(second * 1000), &cndt(Kind::HeartbeatPong, 0, &[]));
         b.handle_timeout(at(second * 1000));
+        take_output(at(second * 1000), &mut b);
     }
     let deadline = b.next_deadline().unwrap();
     assert_eq!(deadline, Deadline { at: at(100_000), why: Timer::Idle });

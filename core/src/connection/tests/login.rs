@@ -210,5 +210,8 @@ fn a_joined_client_that_never_speaks_is_believed_after_a_grace() {
 fn an_eof_during_the_handshake_is_an_end() {
     let mut a = client(Config::default());
     a.receive_eof(Instant::ZERO);
-    assert_eq!(closed(&events(&mut a)).reason, CloseReason::Peer);
+    assert_eq!(closed(&events(&mut a)).reason, CloseReason::LoginUnanswered);
+    let mut b = server(Config::default());
+    b.receive_eof(Instant::ZERO);
+    assert_eq!(closed(&events(&mut b)).reason, CloseReason::Peer);
 }
