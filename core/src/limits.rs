@@ -84,9 +84,13 @@ pub struct Limits {
     pub send_queue_frames: usize,
     /// Bytes that wait to be sent. 8 MiB; one larger frame may wait alone.
     pub send_queue_bytes: usize,
+    /// Bytes of acknowledgements and refusals that wait to be sent. 256 KiB: beyond it nothing is read
+    /// until the peer has read some. The peer alone causes them, so it does not get to pile them up.
+    pub reply_queue_bytes: usize,
     /// Messages and requests that wait for the application. 1,000: `receive_queue_size`.
     pub receive_queue_frames: usize,
-    /// Bytes that wait for the application. 8 MiB; one larger frame may wait alone.
+    /// Bytes that wait for the application, as they are in memory: expanded, and together with what
+    /// shares their buffer. 8 MiB; one larger frame may wait alone.
     pub receive_queue_bytes: usize,
     /// The peer is asked to pause when the receive queue is this full. 80 percent.
     pub queue_high_percent: u8,
@@ -135,6 +139,7 @@ impl Default for Limits {
             rate_pauses: Rate { per_second: 20, burst: 20 },
             send_queue_frames: 1000,
             send_queue_bytes: 8 * MIB,
+            reply_queue_bytes: 256 * KIB,
             receive_queue_frames: 1000,
             receive_queue_bytes: 8 * MIB,
             queue_high_percent: 80,
@@ -171,7 +176,7 @@ impl Limits {
     /// # Errors
     /// The first field that makes no sense, with what would.
     pub fn validate(&self) -> Result<(), LimitError> {
-        let at_least_one: [(usize, &'static str); 10] = [
+        let at_least_one: [(usize, &'static str); 11] = [
             (self.decompressed_max, "decompressed_max"),
             (self.depth_max, "depth_max"),
             (self.calls_max, "calls_max"),
@@ -180,6 +185,7 @@ impl Limits {
             (self.frame_rate_min, "frame_rate_min"),
             (self.send_queue_frames, "send_queue_frames"),
             (self.send_queue_bytes, "send_queue_bytes"),
+            (self.reply_queue_bytes, "reply_queue_bytes"),
             (self.receive_queue_frames, "receive_queue_frames"),
             (self.receive_queue_bytes, "receive_queue_bytes"),
         ];

@@ -7,6 +7,11 @@ use crate::resilience::{Rate, TokenBucket};
 use crate::time::Instant;
 use crate::wire::Dialect;
 
+/// How often this side pauses its peer and lets it go on: half of what it grants by default, since a
+/// network that stalls may press the changes of two seconds into one. A pause that is left out does no
+/// harm: a full queue stops reading.
+const OWN_CHANGES: Rate = Rate { per_second: 10, burst: 10 };
+
 #[derive(Debug)]
 pub(super) struct Flow {
     dialect: Dialect,
@@ -17,6 +22,7 @@ pub(super) struct Flow {
     peer_may_stall: bool,
     /// How often the peer may change its mind; `None` never happens with valid limits.
     changes: Option<TokenBucket>,
+    own_changes: Option<TokenBucket>,
 }
 
 /// What flow control wants to tell the peer.
@@ -34,6 +40,7 @@ impl Flow {
             we_paused_peer: false,
             peer_may_stall: false,
             changes: TokenBucket::new(changes).ok(),
+            own_changes: TokenBucket::new(OWN_CHANGES).ok(),
         }
     }
 
@@ -62,8 +69,10 @@ impl Flow {
     }
 
     /// Compares how full the receive queue is with the watermarks.
-    pub(super) fn watch(&mut self, fill: usize, low: u8, high: u8) -> Option<Tell> {
+    pub(super) fn watch(&mut self, now: Instant, fill: usize, low: u8, high: u8) -> Option<Tell> {
         if !self.we_paused_peer && fill >= usize::from(high) {
+            // The resume that must follow is paid for as well.
+            self.own_changes.as_mut()?.take(now, 2).ok()?;
             self.we_paused_peer = true;
             self.peer_may_stall = self.dialect == Dialect::Netconduit;
             Some(Tell::Pause)
@@ -79,7 +88,7 @@ impl Flow {
     /// Whether a frame of this class may go out now.
     pub(super) fn lets_pass(&self, class: Class) -> bool {
         match class {
-            Class::Control | Class::Pong | Class::Response => true,
+            Class::Control | Class::Pong | Class::Response | Class::Reply => true,
             Class::Ping => !self.peer_may_stall,
             Class::Request(_) | Class::Message(_) => {
                 self.peer_paused_us.is_none() && !self.peer_may_stall

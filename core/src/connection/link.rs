@@ -166,7 +166,7 @@ impl Link {
     pub(super) fn watch_frame(&mut self) {
         if self.decoder.buffered() == 0 {
             self.frame_began = None;
-        } else if self.frame_began.is_none() || self.inbox_full() {
+        } else if self.frame_began.is_none() || self.is_saturated() {
             // While this side does not read, the time is not the peer's.
             self.frame_began = Some(self.now);
         }
@@ -185,6 +185,12 @@ impl Link {
 
     pub(super) fn inbox_full(&self) -> bool {
         self.events.is_full(&self.config.limits)
+    }
+
+    /// Whether what was received must wait: for the application, or for the peer to read what it was
+    /// answered.
+    pub(super) fn is_saturated(&self) -> bool {
+        self.inbox_full() || self.out.reply_bytes() >= self.config.limits.reply_queue_bytes
     }
 
     /// Tells the driver that the connection is over. The last event.

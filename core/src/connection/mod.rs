@@ -357,6 +357,7 @@ impl Connection {
     /// The first `n` bytes of [`Connection::transmit`] were written.
     pub fn advance_transmit(&mut self, now: Instant, n: usize) {
         self.clock(now);
+        let was_saturated = self.link.is_saturated();
         let before = self.link.out.bytes();
         self.link.advance(n);
         let written = before.saturating_sub(self.link.out.bytes());
@@ -364,6 +365,9 @@ impl Connection {
         self.link.stats.bytes_sent = self.link.stats.bytes_sent.saturating_add(count);
         if let Some(open) = self.phase.open() {
             open.tell_writable(&mut self.link);
+        }
+        if was_saturated && !self.link.is_saturated() {
+            return self.process();
         }
         self.settle();
     }
@@ -373,10 +377,13 @@ impl Connection {
         self.phase.next_deadline(&self.link)
     }
 
-    /// False while the receive queue is full, and after the end: stop reading, and the peer's TCP
-    /// stops sending.
+    /// False while the receive queue is full, while the peer does not read what it was answered, while
+    /// a login waits for keys or a refusal for its time, and after the end: stop reading, and the
+    /// peer's TCP stops sending.
     pub fn wants_read(&self) -> bool {
-        self.phase.wants_read() && self.link.peer_end == PeerEnd::NotSeen && !self.link.inbox_full()
+        self.phase.wants_read()
+            && self.link.peer_end == PeerEnd::NotSeen
+            && !self.link.is_saturated()
     }
 
     /// Everything is written that ever will be: shut the write half down, then tell by
@@ -458,13 +465,13 @@ impl Connection {
     }
 
     fn poll(&mut self, with_deliveries: bool) -> Option<Event> {
-        let was_full = self.link.inbox_full();
+        let was_saturated = self.link.is_saturated();
         let event = self.link.events.pop(with_deliveries)?;
         if matches!(event, Event::Message(_) | Event::Request(_)) {
             if let Some(open) = self.phase.open_mut() {
                 open.watch_inbox(&mut self.link);
             }
-            if was_full && !self.link.inbox_full() {
+            if was_saturated && !self.link.is_saturated() {
                 self.process();
             }
         }
@@ -484,7 +491,7 @@ impl Connection {
 
     /// Works off what was received, as long as there is room for what it holds.
     fn process(&mut self) {
-        while !self.link.inbox_full() && self.interprets() && self.phase.wants_read() {
+        while !self.link.is_saturated() && self.interprets() && self.phase.wants_read() {
             match self.link.decoder.next_frame() {
                 Ok(Some(frame)) => {
                     self.link.frame_began = None;

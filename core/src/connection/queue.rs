@@ -57,6 +57,11 @@ impl EventQueue {
         self.others.pop_front().map(|waiting| waiting.event)
     }
 
+    /// Messages or requests wait.
+    pub(super) fn has_deliveries(&self) -> bool {
+        !self.deliveries.is_empty()
+    }
+
     /// Payload bytes of the deliveries.
     pub(super) fn bytes(&self) -> usize {
         self.delivery_bytes

@@ -17,7 +17,7 @@ const SHARED_COPY_MAX: usize = 1024;
 /// What a frame is to flow control.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Class {
-    /// Login, pause, resume, acknowledgements, close: never held back.
+    /// Login, pause, resume, close: never held back.
     Control,
     /// A ping: makes the peer answer.
     Ping,
@@ -25,6 +25,8 @@ pub(super) enum Class {
     Pong,
     /// The answer to one of the peer's requests.
     Response,
+    /// What the peer's frames cause by themselves: acknowledgements and refusals.
+    Reply,
     /// One of this side's calls, by its correlation id.
     Request(u64),
     /// A message, by its number.
@@ -88,6 +90,7 @@ pub(super) struct SendBuffer {
     data_frames: usize,
     pongs: usize,
     answer_bytes: usize,
+    reply_bytes: usize,
     sent_through: u64,
     spare: BytesMut,
 }
@@ -131,8 +134,10 @@ impl SendBuffer {
         self.bytes = self.bytes.saturating_add(length);
         self.data_frames = self.data_frames.saturating_add(usize::from(class.is_data()));
         self.pongs = self.pongs.saturating_add(usize::from(class == Class::Pong));
-        if class == Class::Response {
-            self.answer_bytes = self.answer_bytes.saturating_add(length);
+        match class {
+            Class::Response => self.answer_bytes = self.answer_bytes.saturating_add(length),
+            Class::Reply => self.reply_bytes = self.reply_bytes.saturating_add(length),
+            Class::Control | Class::Ping | Class::Pong | Class::Request(_) | Class::Message(_) => {}
         }
         self.marks.push_back(Mark { length, class });
     }
@@ -178,8 +183,10 @@ impl SendBuffer {
     }
 
     fn forget(&mut self, Mark { length, class }: Mark) {
-        if class == Class::Response {
-            self.answer_bytes = self.answer_bytes.saturating_sub(length);
+        match class {
+            Class::Response => self.answer_bytes = self.answer_bytes.saturating_sub(length),
+            Class::Reply => self.reply_bytes = self.reply_bytes.saturating_sub(length),
+            Class::Control | Class::Ping | Class::Pong | Class::Request(_) | Class::Message(_) => {}
         }
         self.data_frames = self.data_frames.saturating_sub(usize::from(class.is_data()));
         self.pongs = self.pongs.saturating_sub(usize::from(class == Class::Pong));
@@ -254,6 +261,16 @@ impl SendBuffer {
     /// Bytes of answers that have not left as a whole.
     pub(super) fn answer_bytes(&self) -> usize {
         self.answer_bytes
+    }
+
+    /// Bytes of acknowledgements and refusals that have not left as a whole.
+    pub(super) fn reply_bytes(&self) -> usize {
+        self.reply_bytes
+    }
+
+    /// Nothing waits but heartbeats and the like.
+    pub(super) fn is_quiet(&self) -> bool {
+        self.data_frames == 0 && self.answer_bytes == 0 && self.reply_bytes == 0
     }
 
     pub(super) fn is_empty(&self) -> bool {

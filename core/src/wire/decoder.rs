@@ -12,9 +12,17 @@ pub struct Frame {
     /// Its header.
     pub header: Header,
     /// Its payload as it was on the wire, compressed or not: `header.length` bytes. It shares the
-    /// memory of the decoder's buffer, so keeping a small payload can keep its neighbours' memory.
+    /// memory of the decoder's buffer, so keeping a small payload can keep its neighbours' memory:
+    /// at most [`SHARED_MAX`] or eight times its own.
     pub payload: Bytes,
 }
+
+/// Bytes of memory that any payload may share with its neighbours: 256 KiB. In a larger buffer, which
+/// only a large frame or a large read makes, small payloads are copied out.
+pub const SHARED_MAX: usize = 256 * 1024;
+
+/// How many times its own size a payload may keep, beyond [`SHARED_MAX`].
+const SHARED_RATIO: usize = 8;
 
 /// Cuts a stream of bytes into frames, however it arrives cut.
 ///
@@ -40,6 +48,10 @@ pub struct Decoder {
     header: Option<Header>,
     offset: u64,
     failed: Option<WireError>,
+    /// Bytes of the allocation behind `buf`.
+    allocation: usize,
+    /// What was left of it after the latest frame: more is there once it has changed.
+    capacity: usize,
 }
 
 impl Decoder {
@@ -56,6 +68,8 @@ impl Decoder {
             header: None,
             offset: 0,
             failed: None,
+            allocation: 0,
+            capacity: 0,
         }
     }
 
@@ -117,11 +131,7 @@ impl Decoder {
             self.header = Some(header);
             return Ok(None);
         }
-        // An empty slice of the buffer would still hold all of its memory.
-        let payload = match length {
-            0 => Bytes::new(),
-            _ => self.buf.split_to(length).freeze(),
-        };
+        let payload = self.take(length);
         self.header = None;
         self.offset = self.offset.saturating_add(HEADER_LEN as u64 + u64::from(header.length));
         Ok(self.dialect.map(|dialect| Frame { dialect, header, payload }))
@@ -160,6 +170,27 @@ impl Decoder {
     pub fn shrink(&mut self) {
         if self.buf.len() <= HEADER_LEN {
             self.buf = BytesMut::from(self.buf.as_ref());
+            (self.allocation, self.capacity) = (0, 0);
+        }
+    }
+
+    #[inline]
+    fn take(&mut self, length: usize) -> Bytes {
+        let capacity = self.buf.capacity();
+        if capacity > self.capacity {
+            self.allocation = capacity;
+        }
+        self.capacity = capacity.saturating_sub(length);
+        let own = length.saturating_mul(SHARED_RATIO).max(SHARED_MAX);
+        if length == 0 {
+            // An empty slice of the buffer would still hold all of its memory.
+            Bytes::new()
+        } else if own < self.allocation {
+            let copy = self.buf.get(..length).map(Bytes::copy_from_slice).unwrap_or_default();
+            self.buf.advance(length);
+            copy
+        } else {
+            self.buf.split_to(length).freeze()
         }
     }
 

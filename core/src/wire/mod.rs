@@ -38,7 +38,7 @@ mod header;
 mod kind;
 
 pub use compress::{COMPRESS_MIN, InflateError, InflateLimits, RATIO_FREE, deflate, inflate};
-pub use decoder::{Decoder, Frame};
+pub use decoder::{Decoder, Frame, SHARED_MAX};
 pub use dialect::{Dialect, Dialects, UnknownDialect};
 pub use encoder::{FrameError, write_frame};
 pub use error::{WireError, WireErrorKind};

@@ -13,7 +13,7 @@ use crate::connection::link::Link;
 use crate::connection::send_buffer::Class;
 use crate::message::{MessageError, MessageErrorKind, msgpack, rpc};
 use crate::rpc::{ErrorCode, Reply, RpcError};
-use crate::wire::{Dialect, Flags, Frame, InflateLimits, Kind, inflate};
+use crate::wire::{Dialect, Flags, Frame, InflateLimits, Kind, SHARED_MAX, inflate};
 
 impl Open {
     pub(in crate::connection) fn on_frame(
@@ -68,7 +68,7 @@ impl Open {
         }?;
         if header.flags.contains(Flags::REQUIRES_ACK) {
             let kind = if taken { Kind::Ack } else { Kind::Nack };
-            link.write_empty(self.dialect, Class::Control, kind, header.correlation);
+            link.write_empty(self.dialect, Class::Reply, kind, header.correlation);
         }
         Ok(Step::Stay)
     }
@@ -133,26 +133,27 @@ impl Open {
         }
         if mode == Mode::Draining {
             let error = RpcError::new(ErrorCode::ConnectionError, "this side is closing");
-            let _ = self.write_error(link, id, &error);
+            let _ = self.write_error(link, Class::Reply, id, &error);
             return Ok(true);
         }
         if let Err(wait) = self.admit(link, frame) {
             let error = rate_limited("too many messages and requests", Some(wait));
-            let _ = self.write_error(link, id, &error);
+            let _ = self.write_error(link, Class::Reply, id, &error);
             return Ok(true);
         }
         let limits = &link.config.limits;
         if self.serves.len() >= limits.serves_max {
             link.stats.rate_limited = link.stats.rate_limited.saturating_add(1);
             let error = rate_limited("too many requests are open", None);
-            let _ = self.write_error(link, id, &error);
+            let _ = self.write_error(link, Class::Reply, id, &error);
             return Ok(true);
         }
         let bounds = limits.bounds();
-        match read_payload(link, frame).and_then(|all| rpc::read_request(&all, bounds)) {
-            Ok(request) => {
+        let read = read_payload(link, frame)
+            .and_then(|all| Ok((all.len(), rpc::read_request(&all, bounds)?)));
+        match read {
+            Ok((size, request)) => {
                 self.serves.insert(id);
-                let size = frame.payload.len();
                 self.deliver(
                     link,
                     size,
@@ -168,7 +169,7 @@ impl Open {
             Err(error) => {
                 let words = alloc::format!("the request cannot be read: {error}");
                 let answer = RpcError::new(ErrorCode::InvalidParams, words);
-                let _ = self.write_error(link, id, &answer);
+                let _ = self.write_error(link, Class::Reply, id, &answer);
                 self.strike(link, Strike::Unreadable).map(|()| false)
             }
         }
@@ -179,9 +180,10 @@ impl Open {
             return Ok(false);
         }
         let bounds = link.config.limits.bounds();
-        match read_payload(link, frame).and_then(|all| rpc::read_message(&all, bounds)) {
-            Ok(message) => {
-                let size = frame.payload.len();
+        let read = read_payload(link, frame)
+            .and_then(|all| Ok((all.len(), rpc::read_message(&all, bounds)?)));
+        match read {
+            Ok((size, message)) => {
                 self.deliver(
                     link,
                     size,
@@ -206,7 +208,13 @@ impl Open {
         admitted
     }
 
+    /// Hands an event of `size` bytes to the application. What came since the one before may share
+    /// its memory, so it counts for as much.
     fn deliver(&mut self, link: &mut Link, size: usize, event: Event) {
+        let end = link.decoder.offset();
+        let since = end.saturating_sub(core::mem::replace(&mut self.delivered_to, end));
+        let shared = usize::try_from(since).unwrap_or(usize::MAX).min(SHARED_MAX);
+        let size = size.max(shared);
         self.active_at = link.now;
         link.stats.messages_received = link.stats.messages_received.saturating_add(1);
         link.events.push_delivery(event, size);
@@ -220,7 +228,7 @@ impl Open {
         }
         let limits = &link.config.limits;
         let fill = link.events.fill_percent(limits);
-        match self.flow.watch(fill, limits.queue_low_percent, limits.queue_high_percent) {
+        match self.flow.watch(link.now, fill, limits.queue_low_percent, limits.queue_high_percent) {
             Some(Tell::Pause) => link.write_empty(self.dialect, Class::Control, Kind::Pause, 0),
             Some(Tell::Resume) => {
                 link.write_empty(self.dialect, Class::Control, Kind::Resume, 0);

@@ -32,6 +32,8 @@ pub(super) struct Open {
     intake: Intake,
     /// When something other than a heartbeat was last sent or received.
     active_at: Instant,
+    /// Where in the stream the latest message or request ended.
+    delivered_to: u64,
     /// Nothing new begins any more.
     is_leaving: bool,
     /// Messages and calls that may not go out yet, in order.
@@ -65,6 +67,7 @@ impl Open {
             strikes: Strikes::default(),
             intake: Intake::new(&link.config.limits),
             active_at: link.now,
+            delivered_to: link.decoder.offset(),
             is_leaving: false,
             held: VecDeque::new(),
             held_bytes: 0,
@@ -111,7 +114,7 @@ impl Open {
             link.events.push(Event::Finished { call: CallId(id), outcome });
         }
         self.tell_writable(link);
-        if link.inbox_full() {
+        if link.is_saturated() {
             // Not a sign of death: this side is the one that does not read.
             self.heartbeat.alive(now);
             link.watch_frame();
@@ -141,7 +144,9 @@ impl Open {
             self.release(link);
         }
         if let Some((after, _)) = self.idle_deadline(link).filter(|(_, at)| now >= *at) {
-            if self.is_idle() {
+            // Heartbeats may wait: they are no business of anyone's.
+            let nothing_waits = link.out.is_quiet() && !link.events.has_deliveries();
+            if self.is_idle() && nothing_waits && link.frame_began.is_none() {
                 return Some(CloseReason::Idle { after });
             }
             self.active_at = now;
@@ -197,6 +202,7 @@ impl Open {
             .filter_map(|class| match class {
                 Class::Request(id) => Some(id),
                 Class::Message(_)
+                | Class::Reply
                 | Class::Control
                 | Class::Ping
                 | Class::Pong

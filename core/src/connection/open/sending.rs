@@ -140,7 +140,7 @@ impl Open {
         if !self.serves.contains(&id) {
             return Err(SendError::NoSuchRequest(id));
         }
-        self.write_error(link, id, error)?;
+        self.write_error(link, Class::Response, id, error)?;
         self.serves.remove(&id);
         Ok(())
     }
@@ -148,12 +148,13 @@ impl Open {
     pub(super) fn write_error(
         &self,
         link: &mut Link,
+        class: Class,
         id: u64,
         error: &RpcError,
     ) -> Result<(), SendError> {
         let dialect = self.dialect;
         let envelope = link.envelope(dialect, rpc::error_kind(dialect), Flags::empty(), id);
-        link.write(Class::Response, envelope, |out| {
+        link.write(class, envelope, |out| {
             rpc::write_error(out, dialect, error);
             Ok(())
         })
@@ -240,6 +241,7 @@ impl Open {
             let wanted = match class {
                 Class::Request(id) => self.calls.contains(id),
                 Class::Message(_)
+                | Class::Reply
                 | Class::Control
                 | Class::Ping
                 | Class::Pong

@@ -213,14 +213,62 @@ fn an_idle_connection_is_closed_in_order() {
 }
 
 #[test]
+fn acknowledgements_that_nobody_reads_stop_the_reading() {
+    let mut b = open_server(Config::default());
+    let wants_ack = frame_of(Dialect::Cndt, Kind::HeartbeatPong, Flags::REQUIRES_ACK, 5, &[]);
+    let many = wants_ack.repeat(1000);
+    for _ in 0..1000 {
+        if !b.wants_read() {
+            break;
+        }
+        b.receive(at(0), &many);
+    }
+    assert!(!b.wants_read() && b.pending_bytes() <= 256 * 1024 + HEADER_LEN);
+    let waiting = b.pending_bytes();
+    b.advance_transmit(at(1), waiting);
+    assert!(b.wants_read(), "once they are read it goes on");
+}
+
+#[test]
+fn one_side_does_not_flap_as_it_forbids_the_other() {
+    let mut b = open_server(with(|limits| limits.receive_queue_frames = 10));
+    let mut changes = 0;
+    for _ in 0..100 {
+        b.receive(at(0), &say().repeat(9));
+        events(&mut b);
+        changes += take_output(at(0), &mut b).len() / HEADER_LEN;
+    }
+    assert_eq!(changes, 10, "five pauses, each with its end");
+}
+
+#[test]
+fn what_waits_counts_as_large_as_it_is_in_memory() {
+    let mut payload = BytesMut::new();
+    rpc::write_message(&mut payload, "m", &Typed(&"x".repeat(1 << 19))).unwrap();
+    let small = crate::wire::deflate(&payload).unwrap();
+    let packed = frame_of(Dialect::Cndt, Kind::Message, Flags::COMPRESSED, 0, &small);
+    let mut config = Config { compression: true, ..Config::default() };
+    config.limits.receive_queue_bytes = 2 << 20;
+    let mut b = open_server(config);
+    b.receive(at(0), &packed.repeat(100));
+    assert_eq!(events(&mut b).len(), 100, "each is taken once there is room");
+    b.receive(at(0), &packed.repeat(100));
+    assert!(!b.wants_read(), "four of them are enough");
+    assert!(b.held_bytes() < 3 << 20);
+}
+
+#[test]
 fn what_is_under_way_is_not_idle() {
     let idle = Some(Duration::from_secs(5));
     let mut b = open_server(with(|limits| limits.idle_timeout = idle));
     b.receive(at(4000), &ask(1));
     b.handle_timeout(at(9000));
+    assert_eq!(b.phase(), PhaseName::Open, "it has not even been taken");
+    events(&mut b);
     b.handle_timeout(at(20_000));
     assert_eq!(b.phase(), PhaseName::Open);
     b.respond(at(21_000), RequestId(1), &Raw(&[1])).unwrap();
+    take_output(at(21_000), &mut b);
     b.handle_timeout(at(25_999));
     assert_eq!(b.phase(), PhaseName::Open);
     b.handle_timeout(at(26_000));
