@@ -38,16 +38,8 @@ impl Open {
                 }
                 Ok(true)
             }
-            Kind::Pause => {
-                self.on_pause(link);
-                self.on_change(link).map(|()| true)
-            }
-            Kind::Resume => {
-                if self.flow.resume_received() {
-                    self.release(link);
-                }
-                self.on_change(link).map(|()| true)
-            }
+            Kind::Pause => self.on_pause(link).map(|()| true),
+            Kind::Resume => self.on_resume(link).map(|()| true),
             Kind::Ack => self.on_ack(link, header.correlation, Ok(empty_reply())).map(|()| true),
             Kind::Nack => {
                 self.on_ack(link, header.correlation, Err(CallFailure::Refused)).map(|()| true)
@@ -250,7 +242,7 @@ impl Open {
         }
     }
 
-    fn on_pause(&mut self, link: &mut Link) {
+    fn on_pause(&mut self, link: &mut Link) -> Result<(), Violation> {
         if self.flow.pause_received(link.now) {
             let mut taken = link.take_back(Class::is_data);
             self.held_bytes = taken
@@ -258,7 +250,17 @@ impl Open {
                 .fold(self.held_bytes, |sum, held| sum.saturating_add(held.bytes.len()));
             taken.append(&mut self.held);
             self.held = taken;
+            return self.on_change(link);
         }
+        Ok(())
+    }
+
+    fn on_resume(&mut self, link: &mut Link) -> Result<(), Violation> {
+        if self.flow.resume_received() {
+            self.release(link);
+            return self.on_change(link);
+        }
+        Ok(())
     }
 
     /// Changing its mind costs this side work.
