@@ -32,9 +32,8 @@ fn server(access: &Access) -> Option<Connection> {
 }
 
 fn logins(criterion: &mut Criterion) {
-    let derive = |password: &str| {
-        Derivation::new(password, &[7; 16], 100_000).ok().map(Derivation::run)
-    };
+    let derive =
+        |password: &str| Derivation::new(password, &[7; 16], 100_000).ok().map(Derivation::run);
     let (Some(right), Some(wrong)) = (derive("right"), derive("wrong")) else { return };
     let access = Access::new().with_user(UserName::default(), right.verifier());
     let later = NOW + std::time::Duration::from_secs(1);

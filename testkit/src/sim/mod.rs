@@ -21,6 +21,7 @@ mod link;
 mod pair;
 mod payload;
 mod pipe;
+mod scene;
 mod shrink;
 mod tap;
 mod tape;

@@ -226,7 +226,7 @@ impl Pair {
         match event {
             Event::Derive(work) => {
                 // Derived once for all runs: password, salt and iterations are always the same.
-                self.sides[side].derived = Some(super::world::keys_for(&work));
+                self.sides[side].derived = Some(super::scene::keys_for(&work));
             }
             Event::Opened(opened) => {
                 // In dialect netconduit a client cannot tell a server from whoever says it is one.
