@@ -1,7 +1,7 @@
 //! Who may connect: credentials of a client, access rules of a server.
 //!
 //! In dialect `cndt` a user proves a password by SCRAM-SHA-256 ([`scram`]): the server keeps
-//! [`Verifier`](scram::Verifier)s and never sees a password, and proves in turn that it knew them.
+//! [`Verifier`]s and never sees a password, and proves in turn that it knew them.
 //!
 //! Dialect `netconduit` proves a password by its SHA-256 (wire fact 1). The proof is neither salted
 //! nor fresh: whoever records it can replay it. It is what the Python package speaks, and is used
