@@ -179,6 +179,12 @@ impl ServerDescriptor {
         if own.expose().is_empty() { &self.password } else { own }
     }
 
+    /// Nobody needs them once there are verifiers.
+    pub(crate) fn forget_passwords(&mut self) {
+        self.password = Password::from("");
+        self.netconduit_password = Password::from("");
+    }
+
     /// Whom to let in. Slow: derives the verifier of the password.
     pub(crate) fn access(&self) -> Result<Access, HashError> {
         let mut access = Access::new();

@@ -82,7 +82,7 @@ impl ServerHandle {
         Self { shared: Arc::new(shared) }
     }
 
-    /// The settings.
+    /// The settings, but for the passwords: a running server has forgotten them.
     pub fn descriptor(&self) -> &ServerDescriptor {
         &self.shared.descriptor
     }

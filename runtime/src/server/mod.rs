@@ -173,7 +173,8 @@ impl<R: Runtime> Server<R> {
             addresses.push(address);
         }
         let machine = Machine::of::<R>();
-        let descriptor = self.descriptor;
+        let mut descriptor = self.descriptor;
+        descriptor.forget_passwords();
         let server = ServerHandle::new(machine, descriptor, router, self.hooks, addresses, access);
         server.announce().await;
         for listener in listeners {
