@@ -318,3 +318,26 @@ proptest! {
         prop_assert_eq!(&told(dialect.into(), out.chunks(1)), &whole);
     }
 }
+
+/// Work that grew with what is buffered would take hours here instead of a moment.
+#[test]
+fn a_large_frame_may_come_byte_by_byte() {
+    let payload = vec![0xc0_u8; 10 << 20];
+    for dialect in DIALECTS {
+        let mut out = BytesMut::new();
+        write_frame(&mut out, dialect, &header(Kind::Message), usize::MAX, |out| {
+            out.extend_from_slice(&payload);
+            Ok::<_, Infallible>(())
+        })
+        .expect("it fits");
+        let mut decoder = Decoder::new(Dialects::BOTH, 10 << 20);
+        let (last, rest) = out.split_last().expect("it is not empty");
+        for byte in rest {
+            decoder.push(core::slice::from_ref(byte));
+            assert_eq!(decoder.next_frame(), Ok(None));
+        }
+        decoder.push(core::slice::from_ref(last));
+        let frame = decoder.next_frame().expect("it is one").expect("it is whole");
+        assert_eq!(frame.payload.len(), payload.len());
+    }
+}
