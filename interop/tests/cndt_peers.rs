@@ -50,7 +50,7 @@ async fn a_stranger_logs_in_calls_sends_and_leaves() {
     }
     let peers = server.connections();
     let [python] = &peers[..] else { panic!("{peers:?}") };
-    assert_eq!((&*python.name(), python.dialect()), ("python_client", Some(Dialect::Cndt)));
+    assert_eq!((&*python.name(), python.dialect()), ("cndt_peer", Some(Dialect::Cndt)));
     let who: String = python.call("whoami", &json!({})).await.expect("it answers, too");
     assert_eq!(who, "python");
     let status = tokio::task::spawn_blocking(|| client.end()).await.expect("it ends");
@@ -107,7 +107,7 @@ fn server_port(server: &CndtPeer) -> u16 {
 async fn our_client_is_served_by_a_stranger() {
     let server = peer(&["server", PASSWORD, "100000"]).await;
     let client = connect_to(&server, PASSWORD).await.expect("the login is accepted");
-    assert_eq!(client.server_info().expect("logged in").peer_name, "python_server");
+    assert_eq!(client.server_info().expect("logged in").peer_name, "cndt_peer");
     let opened = server.next();
     assert_eq!(opened["opened"]["user"], "default");
     assert_eq!(opened["opened"]["client"]["name"], "rust");
@@ -118,7 +118,7 @@ async fn our_client_is_served_by_a_stranger() {
     assert_eq!(back, mixed);
     match client.call::<_, Value>("fail", &json!({})).await {
         Err(CallError::Failed(CallFailure::Remote(error))) => {
-            assert_eq!((error.code.number(), &*error.message), (4711, "as asked"));
+            assert_eq!((error.code.number(), &*error.message), (4711, "failed as asked"));
             let details: Value =
                 cndt_tokio::from_slice(&error.details.expect("details")).expect("a map");
             assert_eq!(details, json!({"why": "because"}));
