@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use cndt_benches::{Pair, serve};
-use cndt_core::connection::{Event, Format, SharedMessage};
+use cndt_core::connection::{Event, Format, Overflow, SharedMessage};
 use cndt_core::limits::Limits;
 use cndt_core::message::{Raw, Typed, from_slice, rpc};
 use cndt_core::time::Instant;
@@ -111,7 +111,7 @@ fn broadcast(criterion: &mut Criterion) {
     criterion.bench_function("broadcast, one receiver", |bencher| {
         let Ok(mut pair) = Pair::new() else { return };
         bencher.iter(|| {
-            let _ = black_box(pair.server.send_shared(NOW, &news));
+            let _ = black_box(pair.server.send_shared(NOW, &news, Overflow::Refuse));
             let n = pair.server.pending_bytes();
             pair.server.advance_transmit(NOW, n);
         });

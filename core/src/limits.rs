@@ -24,6 +24,9 @@ const MIB: usize = 1024 * KIB;
 /// (wire fact: the Python package refuses payloads beyond 100 MiB).
 pub const FRAME_CEILING: usize = 100 * MIB;
 
+/// The deepest nesting that any configuration may allow.
+pub(crate) const DEPTH_CEILING: usize = 512;
+
 /// What a frame counts as at least against `Limits::rate_bytes`: handling it costs something, however
 /// small it is.
 pub const BYTES_PER_FRAME_MIN: u64 = 256;
@@ -77,6 +80,9 @@ pub struct Limits {
     /// Pings that the peer may send. 20 a second, 100 at once: far faster than any heartbeat. Beyond
     /// it each is a strike.
     pub rate_pings: Rate,
+    /// How often the peer may cancel its requests. 100 a second, 1,024 at once: as many as it may have
+    /// open with the default `calls_max`. Beyond it a request runs to its end, cancelled or not.
+    pub rate_cancels: Rate,
     /// How often the peer may change between pause and resume. 20 a second, 20 at once. Beyond it
     /// each change is a strike.
     pub rate_pauses: Rate,
@@ -136,6 +142,7 @@ impl Default for Limits {
             frame_rate_min: 16 * KIB,
             idle_timeout: None,
             rate_pings: Rate { per_second: 20, burst: 100 },
+            rate_cancels: Rate { per_second: 100, burst: 1024 },
             rate_pauses: Rate { per_second: 20, burst: 20 },
             send_queue_frames: 1000,
             send_queue_bytes: 8 * MIB,
@@ -214,7 +221,7 @@ impl Limits {
             "must be at least iterations_min, and at most 2000000",
         )?;
         ensure(self.compression_ratio_max > 0, "compression_ratio_max", "must be at least 1")?;
-        ensure(self.depth_max <= 512, "depth_max", "must be at most 512")?;
+        ensure(self.depth_max <= DEPTH_CEILING, "depth_max", "must be at most 512")?;
         ensure(
             (1..=100).contains(&self.queue_high_percent),
             "queue_high_percent",
@@ -229,6 +236,7 @@ impl Limits {
             (self.rate_messages, "rate_messages"),
             (self.rate_bytes, "rate_bytes"),
             (Some(self.rate_pings), "rate_pings"),
+            (Some(self.rate_cancels), "rate_cancels"),
             (Some(self.rate_pauses), "rate_pauses"),
         ];
         for (rate, field) in rates {

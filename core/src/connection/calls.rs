@@ -14,6 +14,16 @@ const STALE_MAX: usize = 64;
 pub(super) struct Call {
     /// How long it may take, for the words of its failure.
     pub(super) timeout: Duration,
+    pub(super) awaits: Awaits,
+}
+
+/// What ends a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Awaits {
+    /// The answer to a request: the peer can be told that nobody wants it any more.
+    Answer,
+    /// The acknowledgement of a message.
+    Ack,
 }
 
 #[derive(Debug)]
@@ -42,10 +52,10 @@ impl Calls {
         (1..self.next).contains(&id)
     }
 
-    pub(super) fn open(&mut self, id: u64, now: Instant, timeout: Duration) {
+    pub(super) fn open(&mut self, id: u64, now: Instant, timeout: Duration, awaits: Awaits) {
         let deadline = now + timeout;
         self.next = id.saturating_add(1);
-        self.open.insert(id, Call { timeout });
+        self.open.insert(id, Call { timeout, awaits });
         self.deadlines.push(Reverse((deadline, id)));
         if self.deadlines.len() > self.open.len().saturating_mul(2).saturating_add(STALE_MAX) {
             self.sweep();

@@ -58,6 +58,9 @@ pub enum Event {
     Message(Message),
     /// The peer calls a method; answer by `Connection::respond` or `respond_error`.
     Request(Request),
+    /// The peer does not want the answer to this request any more, and has been told that it gets
+    /// none: stop working on it. Only for requests that were delivered.
+    Cancelled(RequestId),
     /// One of this side's calls has its outcome. Each call gets exactly one.
     Finished {
         /// Which call.
@@ -156,7 +159,7 @@ pub struct Closed {
     /// Why.
     pub reason: CloseReason,
     /// Messages that were queued but not handed to the transport as a whole: those numbered from
-    /// `Connection::sent_through` plus one.
+    /// `Connection::sent_through` plus one. Those that were dropped for newer ones count as well.
     pub unsent: u64,
 }
 
@@ -214,6 +217,9 @@ pub enum CloseReason {
         /// `Limits::stall_max`.
         after: Duration,
     },
+    /// A message had no room, and was sent with `Overflow::Disconnect`.
+    #[error("the peer reads more slowly than messages are sent to it")]
+    TooSlow,
     /// Nothing but heartbeats passed for so long.
     #[error("nothing was sent or asked for {after:?}")]
     Idle {
@@ -468,27 +474,4 @@ pub enum Timer {
     Drain,
     /// The peer's end must have come.
     Linger,
-}
-
-/// What a connection has done so far.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Stats {
-    /// Frames queued for sending.
-    pub frames_sent: u64,
-    /// Complete frames received.
-    pub frames_received: u64,
-    /// Bytes handed to the transport.
-    pub bytes_sent: u64,
-    /// Bytes received.
-    pub bytes_received: u64,
-    /// Messages and requests received.
-    pub messages_received: u64,
-    /// Messages and calls queued for sending.
-    pub messages_sent: u64,
-    /// Misuse by the peer.
-    pub strikes: u64,
-    /// Answers that came after their call had ended.
-    pub late_answers: u64,
-    /// Messages and requests of the peer that exceeded its rate or number.
-    pub rate_limited: u64,
 }

@@ -90,7 +90,7 @@ impl Flow {
         match class {
             Class::Control | Class::Pong | Class::Response | Class::Reply => true,
             Class::Ping => !self.peer_may_stall,
-            Class::Request(_) | Class::Message(_) => {
+            Class::Request(_) | Class::Message(_) | Class::Droppable(_) => {
                 self.peer_paused_us.is_none() && !self.peer_may_stall
             }
         }

@@ -1,10 +1,11 @@
 //! What can be read of a connection at any time without consuming it.
 
-use super::event::{Deadline, PhaseName, SendId, Stats};
+use super::event::{Deadline, PhaseName, SendId};
 use super::link::PeerEnd;
 use super::open::Open;
 use super::phase::Phase;
 use super::shared::Format;
+use super::stats::Stats;
 use super::{Connection, send_buffer};
 use crate::time::Instant;
 use crate::wire::Dialect;
@@ -29,7 +30,8 @@ impl Connection {
         let written = before.saturating_sub(self.link.out.bytes());
         let count = u64::try_from(written).unwrap_or(u64::MAX);
         self.link.stats.bytes_sent = self.link.stats.bytes_sent.saturating_add(count);
-        if let Some(open) = self.phase.open() {
+        if let Some(open) = self.phase.open_mut() {
+            open.release(&mut self.link);
             open.tell_writable(&mut self.link);
         }
         if was_saturated && !self.link.is_saturated() {

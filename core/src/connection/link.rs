@@ -4,9 +4,10 @@ use alloc::collections::VecDeque;
 
 use super::config::Config;
 use super::encode::Envelope;
-use super::event::{CloseReason, Closed, Event, SendError, SendId, Stats};
+use super::event::{CloseReason, Closed, Event, SendError, SendId};
 use super::queue::EventQueue;
 use super::send_buffer::{Class, Held, SendBuffer};
+use super::stats::Stats;
 use crate::message::BodyError;
 use crate::time::Instant;
 use crate::wire::{Decoder, Dialect, Flags, Kind};

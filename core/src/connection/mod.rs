@@ -34,6 +34,7 @@ mod phase;
 mod queue;
 mod send_buffer;
 mod shared;
+mod stats;
 mod strikes;
 #[cfg(test)]
 mod tests;
@@ -46,18 +47,18 @@ use bytes::BytesMut;
 pub use config::{Config, IDENTITY_MAX};
 pub use event::{
     CallFailure, CallId, CloseReason, Closed, Deadline, Event, LoginFault, LoginRejection, Message,
-    Opened, Outcome, PhaseName, Request, RequestId, SendError, SendId, Stats, Strike, Timer,
-    Violation,
+    Opened, Outcome, PhaseName, Request, RequestId, SendError, SendId, Strike, Timer, Violation,
 };
 pub use handshake::Vacancy;
 pub use levels::Transmit;
-pub use shared::{Format, SharedMessage};
+pub use shared::{Format, Overflow, SharedMessage};
+pub use stats::{RoundTrips, Stats};
 
 use crate::auth::scram::Keys;
 use crate::auth::{Access, Credentials, Entropy};
 use crate::limits::LimitError;
 use crate::message::Body;
-use crate::rpc::RpcError;
+use crate::rpc::{Beside, RpcError};
 use crate::time::Instant;
 use crate::wire::{Decoder, Dialect, Dialects};
 use handshake::{ClientLogin, Handshake, ServerLogin};
@@ -218,11 +219,23 @@ impl Connection {
         open.call(link, method, params, timeout)
     }
 
-    /// Forgets a call: no [`Event::Finished`] follows, its answer will be dropped. False when it had
-    /// its outcome already, or never was.
-    pub fn cancel(&mut self, call: CallId) -> bool {
+    /// Gives a call up: no [`Event::Finished`] follows, its answer will be dropped. In dialect `cndt`
+    /// the peer is told, so that it can stop working on it. False when the call had its outcome
+    /// already, or never was.
+    pub fn cancel(&mut self, now: Instant, call: CallId) -> bool {
+        self.give_up(now, |open, link| open.cancel(link, call.correlation()))
+    }
+
+    /// Gives the outcome of a call up, but not the call: the peer is not told. Otherwise as
+    /// [`Connection::cancel`].
+    pub fn forget(&mut self, now: Instant, call: CallId) -> bool {
+        self.give_up(now, |open, link| open.forget(link, call.correlation()))
+    }
+
+    fn give_up(&mut self, now: Instant, how: impl FnOnce(&mut Open, &mut Link) -> bool) -> bool {
+        self.clock(now);
         let Some(open) = self.phase.open_mut() else { return false };
-        let was_open = open.cancel(&mut self.link, call.correlation());
+        let was_open = how(open, &mut self.link);
         self.settle();
         was_open
     }
@@ -238,7 +251,21 @@ impl Connection {
         id: RequestId,
         result: &B,
     ) -> Result<(), SendError> {
-        self.answer(now, id, |open, link| open.respond(link, id.correlation(), result))
+        self.respond_with(now, id, result, &Beside::default())
+    }
+
+    /// Answers a request of the peer, with something beside the result.
+    ///
+    /// # Errors
+    /// As [`Connection::respond`].
+    pub fn respond_with<B: Body + ?Sized>(
+        &mut self,
+        now: Instant,
+        id: RequestId,
+        result: &B,
+        beside: &Beside,
+    ) -> Result<(), SendError> {
+        self.answer(now, id, |open, link| open.respond(link, id.correlation(), result, beside))
     }
 
     /// Answers a request of the peer by an error.
@@ -297,7 +324,8 @@ impl Connection {
         open.send_acked(link, name, data, timeout)
     }
 
-    /// Sends a message that was encoded once for many connections.
+    /// Sends a message that was encoded once for many connections. `overflow` tells what happens if
+    /// there is no room.
     ///
     /// # Errors
     /// [`SendError`]: nothing was queued.
@@ -305,10 +333,15 @@ impl Connection {
         &mut self,
         now: Instant,
         message: &SharedMessage,
+        overflow: Overflow,
     ) -> Result<SendId, SendError> {
         self.clock(now);
         let (open, link) = self.sending()?;
-        open.send_shared(link, message)
+        let sent = open.send_shared(link, message, overflow);
+        if overflow == Overflow::Disconnect && sent == Err(SendError::Blocked) {
+            self.step(|phase, link| phase.break_off(link, CloseReason::TooSlow));
+        }
+        sent
     }
 
     /// Pings the peer; [`Event::Pong`] follows. Pings go out by themselves as configured, too.
@@ -317,6 +350,17 @@ impl Connection {
         if let Some(open) = self.phase.open_mut() {
             open.ping(&mut self.link);
         }
+    }
+
+    /// What the TLS session beneath exports for channel binding; see [`Config::channel_binding`]. For
+    /// servers, whose TLS handshake is a part of the connection's: it must come before the first
+    /// byte. False, and nothing happens, after that.
+    pub fn bind_channel(&mut self, exported: [u8; 32]) -> bool {
+        let is_fresh = self.link.stats.bytes_received == 0 && self.link.stats.frames_sent == 0;
+        if is_fresh {
+            self.link.config.channel_binding = Some(exported);
+        }
+        is_fresh
     }
 
     /// Whether a login that arrives from now on finds room. Servers only; no effect after login.

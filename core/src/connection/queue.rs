@@ -3,7 +3,7 @@
 
 use alloc::collections::VecDeque;
 
-use super::event::Event;
+use super::event::{Event, RequestId};
 use crate::limits::Limits;
 
 #[derive(Debug)]
@@ -55,6 +55,16 @@ impl EventQueue {
             return Some(waiting.event);
         }
         self.others.pop_front().map(|waiting| waiting.event)
+    }
+
+    /// Takes a request back that nobody has seen yet. False when it is not here.
+    pub(super) fn take_request(&mut self, id: RequestId) -> bool {
+        let is_it = |waiting: &Waiting| matches!(&waiting.event, Event::Request(r) if r.id == id);
+        let Some(index) = self.deliveries.iter().position(is_it) else { return false };
+        if let Some(taken) = self.deliveries.remove(index) {
+            self.delivery_bytes = self.delivery_bytes.saturating_sub(taken.size);
+        }
+        true
     }
 
     /// Messages or requests wait.

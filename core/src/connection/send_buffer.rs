@@ -31,12 +31,14 @@ pub(super) enum Class {
     Request(u64),
     /// A message, by its number.
     Message(u64),
+    /// A message that may make way for a newer one, by its number.
+    Droppable(u64),
 }
 
 impl Class {
     /// Whether the queue limits count it: what the application sends by itself.
     pub(super) fn is_data(self) -> bool {
-        matches!(self, Self::Request(_) | Self::Message(_))
+        matches!(self, Self::Request(_) | Self::Message(_) | Self::Droppable(_))
     }
 }
 
@@ -137,7 +139,12 @@ impl SendBuffer {
         match class {
             Class::Response => self.answer_bytes = self.answer_bytes.saturating_add(length),
             Class::Reply => self.reply_bytes = self.reply_bytes.saturating_add(length),
-            Class::Control | Class::Ping | Class::Pong | Class::Request(_) | Class::Message(_) => {}
+            Class::Control
+            | Class::Ping
+            | Class::Pong
+            | Class::Request(_)
+            | Class::Message(_)
+            | Class::Droppable(_) => {}
         }
         self.marks.push_back(Mark { length, class });
     }
@@ -176,7 +183,7 @@ impl SendBuffer {
             self.front_written = self.front_written.saturating_sub(front.length);
             self.marks.pop_front();
             self.forget(front);
-            if let Class::Message(number) = front.class {
+            if let Class::Message(number) | Class::Droppable(number) = front.class {
                 self.sent_through = number;
             }
         }
@@ -186,7 +193,12 @@ impl SendBuffer {
         match class {
             Class::Response => self.answer_bytes = self.answer_bytes.saturating_sub(length),
             Class::Reply => self.reply_bytes = self.reply_bytes.saturating_sub(length),
-            Class::Control | Class::Ping | Class::Pong | Class::Request(_) | Class::Message(_) => {}
+            Class::Control
+            | Class::Ping
+            | Class::Pong
+            | Class::Request(_)
+            | Class::Message(_)
+            | Class::Droppable(_) => {}
         }
         self.data_frames = self.data_frames.saturating_sub(usize::from(class.is_data()));
         self.pongs = self.pongs.saturating_sub(usize::from(class == Class::Pong));

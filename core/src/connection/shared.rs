@@ -24,6 +24,20 @@ impl fmt::Display for Format {
     }
 }
 
+/// What happens to a shared message for which a connection has no room: its peer reads too slowly.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Overflow {
+    /// It is refused as `SendError::Blocked`, like any other: the newest is lost.
+    #[default]
+    Refuse,
+    /// The oldest messages that were queued in this way make room. Those of which a part may have
+    /// been written stay, and so does what was sent in another way; if there is nothing else, the
+    /// new one is refused.
+    DropOldest,
+    /// The connection ends at once, with `CloseReason::TooSlow`.
+    Disconnect,
+}
+
 /// A message that is encoded once and sent on many connections: a broadcast.
 ///
 /// ```

@@ -15,6 +15,8 @@ use crate::message::{Raw, Typed, auth, from_slice, rpc};
 use crate::rpc::ErrorCode;
 use crate::wire::{Flags, Frame, HEADER_LEN, Header, Kind, write_frame};
 
+mod broadcast;
+mod cancel;
 mod flow;
 mod law;
 mod limits;

@@ -118,6 +118,12 @@ pub struct Bounds {
     pub elements_max: usize,
 }
 
+impl Bounds {
+    /// For what was checked before: as much as any configuration allows.
+    pub(crate) const CHECKED: Self =
+        Self { depth_max: crate::limits::DEPTH_CEILING, elements_max: usize::MAX };
+}
+
 impl From<usize> for Bounds {
     /// Only so many levels; values are bounded by the payload's size alone.
     fn from(depth_max: usize) -> Self {

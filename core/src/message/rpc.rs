@@ -4,17 +4,18 @@
 //! |---|---|
 //! | MESSAGE | `{type, data}` |
 //! | RPC_REQUEST | `{method, params}` |
-//! | RPC_RESPONSE, dialect `cndt` | `{success: true, result}` |
+//! | RPC_RESPONSE, dialect `cndt` | `{success: true, result, message?, metadata?, pagination?}` |
 //! | RPC_ERROR, dialect `cndt` | `{success: false, error, code?, details?}` |
-//! | RPC_RESPONSE, dialect `netconduit` | `{success: true, result: {success: true, data}}`, or `{success: true, result: {success: false, error, code, details?}}` (wire fact 3) |
+//! | RPC_RESPONSE, dialect `netconduit` | `{success: true, result: {success: true, data, message?, metadata?, pagination?}}`, or `{success: true, result: {success: false, error, code, details?}}` (wire fact 3) |
 //!
 //! ```
 //! use bytes::BytesMut;
 //! use cndt_core::message::{Raw, rpc};
+//! use cndt_core::rpc::Beside;
 //! use cndt_core::wire::{Dialect, Kind};
 //!
 //! let mut payload = BytesMut::new();
-//! rpc::write_result(&mut payload, Dialect::Netconduit, &Raw(&[30]))?;
+//! rpc::write_result(&mut payload, Dialect::Netconduit, &Raw(&[30]), &Beside::default())?;
 //! let answer = rpc::read_answer(Dialect::Netconduit, Kind::RpcResponse, &payload.freeze(), 64)?;
 //! assert_eq!(&answer.unwrap().data[..], &[30]);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
@@ -28,7 +29,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use super::body::{Body, BodyError};
 use super::msgpack::{self, Bounds, MessageError, MessageErrorKind, Reader};
 use super::text::Text;
-use crate::rpc::{ErrorCode, Reply, RpcError};
+use crate::rpc::{Beside, ErrorCode, Reply, RpcError};
 use crate::wire::{Dialect, Kind};
 
 /// What stands for a value that an envelope leaves out.
@@ -88,10 +89,10 @@ fn write_pair<B: Body + ?Sized>(
     body.write(out)
 }
 
-/// Writes the payload of a successful answer.
+/// Writes the payload of a successful answer, and what stands beside its result.
 ///
-/// In dialect `netconduit` a result that is itself a map with a `success` key goes out as it is
-/// (wire facts 3 and 18).
+/// In dialect `netconduit` a result that is itself a map with a `success` key, with nothing beside
+/// it, goes out as it is (wire facts 3 and 18).
 ///
 /// # Errors
 /// When `result` cannot be written.
@@ -99,18 +100,18 @@ pub fn write_result<B: Body + ?Sized>(
     out: &mut BytesMut,
     dialect: Dialect,
     result: &B,
+    beside: &Beside,
 ) -> Result<(), BodyError> {
-    put_success_and_result_key(out);
+    let more = beside.count();
+    put_success_and_key(out, "result", if dialect == Dialect::Cndt { more } else { 0 });
     let wrapper_at = out.len();
     if dialect == Dialect::Netconduit {
-        msgpack::put_map(out, 2);
-        msgpack::put_str(out, "success");
-        msgpack::put_bool(out, true);
-        msgpack::put_str(out, "data");
+        put_success_and_key(out, "data", more);
     }
     let body_at = out.len();
     result.write(out)?;
-    if dialect == Dialect::Netconduit {
+    write_beside(out, beside);
+    if dialect == Dialect::Netconduit && more == 0 {
         let body = out.get(body_at..).unwrap_or_default();
         if has_success_key(body) {
             let whole = Bytes::copy_from_slice(body);
@@ -126,7 +127,7 @@ pub fn write_result<B: Body + ?Sized>(
 pub fn write_error(out: &mut BytesMut, dialect: Dialect, error: &RpcError) {
     let number = match dialect {
         Dialect::Netconduit => {
-            put_success_and_result_key(out);
+            put_success_and_key(out, "result", 0);
             error.code.to_netconduit()
         }
         Dialect::Cndt => error.code.number(),
@@ -152,11 +153,27 @@ pub fn error_kind(dialect: Dialect) -> Kind {
     }
 }
 
-fn put_success_and_result_key(out: &mut BytesMut) {
-    msgpack::put_map(out, 2);
+/// Begins a map up to the value of `key`; `more` entries follow after that.
+fn put_success_and_key(out: &mut BytesMut, key: &str, more: u8) {
+    msgpack::put_map(out, more.saturating_add(2));
     msgpack::put_str(out, "success");
     msgpack::put_bool(out, true);
-    msgpack::put_str(out, "result");
+    msgpack::put_str(out, key);
+}
+
+fn write_beside(out: &mut BytesMut, beside: &Beside) {
+    if !beside.message.is_empty() {
+        msgpack::put_str(out, "message");
+        msgpack::put_str(out, &beside.message);
+    }
+    if let Some(metadata) = &beside.metadata {
+        msgpack::put_str(out, "metadata");
+        out.put_slice(metadata);
+    }
+    if let Some(page) = beside.page {
+        msgpack::put_str(out, "pagination");
+        page.write(out);
+    }
 }
 
 fn has_success_key(value: &[u8]) -> bool {
@@ -226,7 +243,7 @@ fn body_or_nil(payload: &Bytes, body: Option<Range<usize>>) -> Bytes {
 
 /// Reads a map that must fill the payload, and tells where the values of `keys` lie. Other keys are
 /// passed over (wire fact 16); each of `keys` may stand once.
-pub(super) fn read_map<const N: usize>(
+pub(crate) fn read_map<const N: usize>(
     payload: &[u8],
     bounds: impl Into<Bounds>,
     keys: [&'static str; N],
@@ -296,6 +313,21 @@ pub fn read_answer(
             envelope: Some(payload.clone()),
         })),
     }
+}
+
+/// Where in an answer the values lie that stand beside its result.
+#[derive(Debug, Default)]
+pub(crate) struct BesideRanges {
+    pub(crate) message: Option<Range<usize>>,
+    pub(crate) metadata: Option<Range<usize>>,
+    pub(crate) pagination: Option<Range<usize>>,
+}
+
+/// Looks for them. The envelope was checked when it was received.
+pub(crate) fn read_beside(envelope: &[u8]) -> Option<BesideRanges> {
+    let keys = ["message", "metadata", "pagination"];
+    let [message, metadata, pagination] = read_map(envelope, Bounds::CHECKED, keys).ok()?;
+    Some(BesideRanges { message, metadata, pagination })
 }
 
 const ANSWER_KEYS: [&str; 6] = ["success", "result", "error", "code", "details", "data"];

@@ -130,11 +130,14 @@ fn answers_are_read_in_every_form_that_a_python_server_gives() {
 
 #[test]
 fn errors_of_dialect_cndt_keep_the_documented_numbers() {
-    let error = RpcError::permission_denied("no").with_details(&json!([1])).unwrap();
+    let error = RpcError::permission_denied("x").with_details(&json!([1])).unwrap();
     let mut out = BytesMut::new();
     rpc::write_error(&mut out, Dialect::Cndt, &error);
     let fields: Value = from_slice(&out).unwrap();
-    assert_eq!(fields, json!({"success": false, "error": "no", "code": 3002, "details": [1]}));
+    assert_eq!(
+        fields,
+        json!({"success": false, "error": "Permission denied: x", "code": 3002, "details": [1]})
+    );
     let back = rpc::read_answer(Dialect::Cndt, Kind::RpcError, &out.freeze(), 64).unwrap();
     assert_eq!(back, Err(error));
 }

@@ -10,6 +10,9 @@ pub enum ErrorCode {
     Unknown,
     /// 1001: the handler failed.
     Internal,
+    /// 1003: the caller did not want the answer any more. Not in the documents; the number is the
+    /// Python package's.
+    Cancelled,
     /// 2000: the arguments are not what the method takes.
     Validation,
     /// 2001: a required field is missing.
@@ -36,10 +39,11 @@ pub enum ErrorCode {
     Other(i64),
 }
 
-/// The documented numbers: dialect `cndt`, JSON-RPC data and the API.
-const DOCUMENTED: [(ErrorCode, i64, &str); 13] = [
+/// The numbers: dialect `cndt`, JSON-RPC data and the API.
+const KNOWN: [(ErrorCode, i64, &str); 14] = [
     (ErrorCode::Unknown, 1000, "UNKNOWN"),
     (ErrorCode::Internal, 1001, "INTERNAL"),
+    (ErrorCode::Cancelled, 1003, "CANCELLED"),
     (ErrorCode::Validation, 2000, "VALIDATION"),
     (ErrorCode::MissingField, 2001, "MISSING_FIELD"),
     (ErrorCode::InvalidType, 2002, "INVALID_TYPE"),
@@ -57,10 +61,11 @@ const DOCUMENTED: [(ErrorCode, i64, &str); 13] = [
 /// else there, 3003 and 1002 are its own words for ours.
 const PERMISSION_DENIED_IN_PYTHON: i64 = 3003;
 const TIMEOUT_IN_PYTHON: i64 = 1002;
+
 impl ErrorCode {
     /// The code with this documented number.
     pub fn from_number(number: i64) -> Self {
-        DOCUMENTED
+        KNOWN
             .iter()
             .find(|(_, known, _)| *known == number)
             .map_or(Self::Other(number), |(code, _, _)| *code)
@@ -70,15 +75,13 @@ impl ErrorCode {
     pub fn number(self) -> i64 {
         match self {
             Self::Other(number) => number,
-            known => {
-                DOCUMENTED.iter().find(|(code, _, _)| *code == known).map_or(1000, |entry| entry.1)
-            }
+            known => KNOWN.iter().find(|(code, _, _)| *code == known).map_or(1000, |entry| entry.1),
         }
     }
 
     /// The documented name (`METHOD_NOT_FOUND`), or `OTHER`.
     pub fn name(self) -> &'static str {
-        DOCUMENTED.iter().find(|(code, _, _)| *code == self).map_or("OTHER", |entry| entry.2)
+        KNOWN.iter().find(|(code, _, _)| *code == self).map_or("OTHER", |entry| entry.2)
     }
 
     /// The code that the Python package means by this number.

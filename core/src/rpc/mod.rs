@@ -12,19 +12,11 @@
 mod code;
 mod error;
 mod method;
+mod page;
+mod reply;
 
 pub use code::ErrorCode;
 pub use error::RpcError;
 pub use method::MethodInfo;
-
-use bytes::Bytes;
-
-/// The successful answer to a call.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Reply {
-    /// The result, as MessagePack.
-    pub data: Bytes,
-    /// What stood beside the result (`message`, `metadata`, `pagination`), as one MessagePack map
-    /// of the whole answer; `None` when there was nothing but the result.
-    pub envelope: Option<Bytes>,
-}
+pub use page::{Beside, Page};
+pub use reply::Reply;

@@ -75,7 +75,7 @@ impl Hands {
             7 => self.calls.extend(self.connection.send_acked(now, "m", &Raw(&[1]), span)),
             8 => {
                 if let Some(call) = self.calls.get(usize::from(argument)) {
-                    self.connection.cancel(*call);
+                    self.connection.cancel(now, *call);
                 }
             }
             9 => {

@@ -295,6 +295,7 @@ impl Endpoint {
                 Event::Derive(_) => {}
                 Event::Message(_)
                 | Event::Request(_)
+                | Event::Cancelled(_)
                 | Event::Finished { .. }
                 | Event::Pong { .. }
                 | Event::Writable => {

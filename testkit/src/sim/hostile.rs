@@ -2,6 +2,7 @@
 
 use bytes::BytesMut;
 use cndt_core::message::{Raw, rpc};
+use cndt_core::rpc::Beside;
 use cndt_core::wire::{Dialect, Flags, Header, Kind, write_frame};
 
 use super::broken::Broken;
@@ -57,7 +58,7 @@ fn frame(tape: &mut Tape<'_>, dialect: Dialect) -> Vec<u8> {
         0 => {}
         1 => drop(rpc::write_message(&mut payload, "message", &Raw(&value))),
         2 => drop(rpc::write_request(&mut payload, "method", &Raw(&value))),
-        3 => drop(rpc::write_result(&mut payload, dialect, &Raw(&value))),
+        3 => drop(rpc::write_result(&mut payload, dialect, &Raw(&value), &Beside::default())),
         4 => payload.extend_from_slice(&[0xdd, 0xff, 0xff, 0xff, 0xff]),
         _ => payload.extend((0..tape.below(40)).map(|_| tape.below(256) as u8)),
     }

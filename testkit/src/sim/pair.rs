@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use cndt_core::auth::scram::Keys;
 use cndt_core::connection::{
-    CallFailure, CallId, CloseReason, Closed, Event, Outcome, PhaseName, RequestId, SendError,
+    CallFailure, CallId, CloseReason, Closed, Event, Outcome, Overflow, PhaseName, RequestId,
+    SendError,
 };
 use cndt_core::message::Raw;
 use cndt_core::rpc::{ErrorCode, RpcError};
@@ -27,11 +28,15 @@ pub(super) struct Side {
     pub(super) end: Endpoint,
     /// Messages that were queued, in order.
     sent: Vec<Sent>,
+    /// How many of them were found missing because they made way.
+    dropped: u64,
     /// How many of the other side's messages have come, or were passed over for a reason.
     seen: usize,
     calls: BTreeMap<u64, CallModel>,
     /// Requests of the other side that are to be answered.
     pub(super) todo: Vec<RequestId>,
+    /// Requests that were answered in vain.
+    in_vain: Vec<RequestId>,
     derived: Option<Keys>,
 }
 
@@ -41,6 +46,8 @@ struct Sent {
     digest: u64,
     /// Its number, or the call that waits for its acknowledgement.
     id: Result<u64, u64>,
+    /// It may make way for a newer one.
+    is_droppable: bool,
 }
 
 #[derive(Debug)]
@@ -76,9 +83,11 @@ impl Side {
         Self {
             end,
             sent: Vec::new(),
+            dropped: 0,
             seen: 0,
             calls: BTreeMap::new(),
             todo: Vec::new(),
+            in_vain: Vec::new(),
             derived: None,
         }
     }
@@ -149,14 +158,20 @@ impl Pair {
         side: usize,
         message: &cndt_core::connection::SharedMessage,
         data: &[u8],
+        overflow: Overflow,
     ) -> Result<(), Broken> {
         let own = &mut self.sides[side];
         let before = own.end.connection.pending_bytes();
-        let sent = own.end.act(world, |connection, now| connection.send_shared(now, message))?;
+        let sent =
+            own.end.act(world, |connection, now| connection.send_shared(now, message, overflow))?;
         match sent {
             Ok(id) => {
                 own.expect_room(before)?;
-                own.note_sent(data, Ok(id.number()))
+                own.note_sent(data, Ok(id.number()))?;
+                if let Some(sent) = own.sent.last_mut() {
+                    sent.is_droppable = overflow == Overflow::DropOldest;
+                }
+                Ok(())
             }
             Err(error) => own.expect_refusal(&error),
         }
@@ -185,12 +200,12 @@ impl Pair {
         }
     }
 
-    pub(super) fn cancel(&mut self, side: usize, nth: usize) -> Result<(), Broken> {
+    pub(super) fn cancel(&mut self, world: u64, side: usize, nth: usize) -> Result<(), Broken> {
         let own = &mut self.sides[side];
         let count = own.calls.len().max(1);
         let Some(model) = own.calls.values_mut().nth(nth % count) else { return Ok(()) };
         let id = model.id;
-        let was_open = own.end.look(|connection| connection.cancel(id))?;
+        let was_open = own.end.act(world, |connection, now| connection.cancel(now, id))?;
         ensure(model.is_open || !was_open, Invariant::OneOutcome, || {
             format!("{}: {id:?} was cancelled after its outcome", own.end.name)
         })?;
@@ -212,7 +227,12 @@ impl Pair {
             Err(error) => connection.respond_error(now, id, &error),
         })?;
         match answered {
-            Ok(()) | Err(SendError::NoSuchRequest(_)) => Ok(()),
+            Ok(()) => Ok(()),
+            // It is cancelled, which this application has not heard yet; or all is over.
+            Err(SendError::NoSuchRequest(_)) => {
+                self.sides[side].in_vain.push(id);
+                Ok(())
+            }
             Err(error) => broken(Invariant::OneOutcome, format!("{}: {error}", own.end.name)),
         }
     }
@@ -242,6 +262,7 @@ impl Pair {
                 self.on_request(side, request.id, &request.params)?;
             }
             Event::Finished { call, outcome } => self.on_finished(side, call, &outcome)?,
+            Event::Cancelled(id) => self.on_cancelled(side, id)?,
             Event::Pong { .. } | Event::Writable => {}
             Event::Closed(closed) => self.on_closed(side, &closed)?,
         }
@@ -279,7 +300,11 @@ impl Pair {
             }
             // A message that wants an acknowledgement and is given up may stay here.
             let given_up = match sent.id {
-                Ok(_) => false,
+                Ok(_) => {
+                    other.dropped += u64::from(sent.is_droppable);
+                    sent.is_droppable
+                        && other.dropped <= other.end.connection.stats().messages_dropped
+                }
                 Err(call) => other.calls.get(&call).is_none_or(|call| !call.is_open),
             };
             ensure(given_up || may_drop, Invariant::Delivery, || {
@@ -307,6 +332,28 @@ impl Pair {
         })?;
         ensure(!std::mem::replace(&mut call.arrived, true), Invariant::Delivery, || {
             format!("{name}: request {number} came twice")
+        })
+    }
+
+    fn on_cancelled(&mut self, side: usize, id: RequestId) -> Result<(), Broken> {
+        let [own, other] = self.both(side);
+        let name = &own.end.name;
+        let before = own.todo.len() + own.in_vain.len();
+        own.todo.retain(|open| *open != id);
+        own.in_vain.retain(|open| *open != id);
+        ensure(before == own.todo.len() + own.in_vain.len() + 1, Invariant::OneOutcome, || {
+            format!("{name}: {id:?} is cancelled, but not open")
+        })?;
+        if own.end.was_fed_junk {
+            return Ok(());
+        }
+        let told = other.end.told();
+        let gave_up = other
+            .calls
+            .get(&id.correlation())
+            .is_some_and(|call| !call.is_open || told >= call.deadline);
+        ensure(gave_up, Invariant::OneOutcome, || {
+            format!("{name}: {id:?} is cancelled, but its caller waits")
         })
     }
 
@@ -438,7 +485,7 @@ impl Side {
     }
 
     fn note_sent(&mut self, data: &[u8], id: Result<u64, u64>) -> Result<(), Broken> {
-        self.sent.push(Sent { digest: digest(data), id });
+        self.sent.push(Sent { digest: digest(data), id, is_droppable: false });
         Ok(())
     }
 

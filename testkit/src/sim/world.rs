@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use cndt_core::connection::{Connection, Format, PhaseName, SharedMessage};
+use cndt_core::connection::{Connection, Format, Overflow, PhaseName, SharedMessage};
 use cndt_core::limits::Limits;
 use cndt_core::message::Raw;
 use cndt_core::wire::Dialect;
@@ -130,7 +130,7 @@ impl<'t> World<'t> {
             29 => {
                 let nth = self.tape.below(64);
                 self.note(|| format!("{pair}.{side} cancels call {nth}"));
-                self.pairs[pair].cancel(side, nth)?;
+                self.pairs[pair].cancel(self.time, side, nth)?;
             }
             30 => {
                 self.note(|| format!("{pair}.{side} pings"));
@@ -240,7 +240,8 @@ impl<'t> World<'t> {
     fn broadcast(&mut self) -> Result<(), Broken> {
         let size = self.size();
         let data = payload(self.steps as usize, size);
-        self.note(|| format!("all servers send {size} bytes"));
+        let overflow = if self.tape.chance(50) { Overflow::DropOldest } else { Overflow::Refuse };
+        self.note(|| format!("all servers send {size} bytes, {overflow:?}"));
         let mut encoded: Vec<(Format, SharedMessage)> = Vec::new();
         for pair in &mut self.pairs {
             let Some(format) = pair.sides[SERVER].end.connection.format() else { continue };
@@ -255,7 +256,7 @@ impl<'t> World<'t> {
                     message
                 }
             };
-            pair.send_shared(self.time, SERVER, &message, &data)?;
+            pair.send_shared(self.time, SERVER, &message, &data, overflow)?;
         }
         Ok(())
     }

@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 
 use super::{Mode, Open, Step};
 use crate::connection::event::{
@@ -11,7 +11,7 @@ use crate::connection::event::{
 use crate::connection::flow::Tell;
 use crate::connection::link::Link;
 use crate::connection::send_buffer::Class;
-use crate::message::{MessageError, MessageErrorKind, msgpack, rpc};
+use crate::message::{MessageError, MessageErrorKind, rpc};
 use crate::rpc::{ErrorCode, Reply, RpcError};
 use crate::wire::{Dialect, Flags, Frame, InflateLimits, Kind, SHARED_MAX, inflate};
 
@@ -34,6 +34,7 @@ impl Open {
             Kind::HeartbeatPing => self.on_ping(link),
             Kind::HeartbeatPong => {
                 if let Some(round_trip) = self.heartbeat.pong(link.now) {
+                    link.stats.round_trips.count(round_trip);
                     link.events.push(Event::Pong { round_trip });
                 }
                 Ok(true)
@@ -47,8 +48,12 @@ impl Open {
             Kind::Close => return Ok(Step::PeerCloses),
             // The peer confirms what this side has begun; the end of its stream is what counts.
             Kind::CloseAck => Ok(true),
+            Kind::Cancel => {
+                self.on_cancel(link, header.correlation);
+                Ok(true)
+            }
             // Understood by nobody so far, sent by nobody: harmless.
-            Kind::Cancel | Kind::RpcList | Kind::Error => Ok(true),
+            Kind::RpcList | Kind::Error => Ok(true),
             Kind::AuthRequest
             | Kind::AuthSuccess
             | Kind::AuthFailure
@@ -79,6 +84,9 @@ impl Open {
                 |error| Err(CallFailure::Unreadable(error)),
                 |answer| answer.map_err(CallFailure::Remote),
             );
+        if let Err(CallFailure::Remote(_)) = &outcome {
+            link.stats.errors_received = link.stats.errors_received.saturating_add(1);
+        }
         self.finish_call(link, id, outcome);
         Ok(())
     }
@@ -129,7 +137,7 @@ impl Open {
             return Ok(true);
         }
         if let Err(wait) = self.admit(link, frame) {
-            let error = rate_limited("too many messages and requests", Some(wait));
+            let error = rate_limited("too many messages and requests", wait);
             let _ = self.write_error(link, Class::Reply, id, &error);
             return Ok(true);
         }
@@ -164,6 +172,31 @@ impl Open {
                 let _ = self.write_error(link, Class::Reply, id, &answer);
                 self.strike(link, Strike::Unreadable).map(|()| false)
             }
+        }
+    }
+
+    /// The peer does not want an answer any more. It gets one all the same, so that each request has
+    /// exactly one; if the true one is under way already, the word came too late.
+    fn on_cancel(&mut self, link: &mut Link, id: u64) {
+        if !self.serves.contains(&id) {
+            return;
+        }
+        // Requests that are cancelled as soon as they are made evade the bound on open ones: beyond
+        // an honest rate they count until they are done.
+        let now = link.now;
+        if self.cancels.as_mut().is_some_and(|cancels| cancels.take(now, 1).is_err()) {
+            link.stats.rate_limited = link.stats.rate_limited.saturating_add(1);
+            return;
+        }
+        if self.write_error(link, Class::Reply, id, &RpcError::cancelled()).is_err() {
+            return;
+        }
+        self.serves.remove(&id);
+        self.active_at = now;
+        if link.events.take_request(RequestId(id)) {
+            self.watch_inbox(link);
+        } else {
+            link.events.push(Event::Cancelled(RequestId(id)));
         }
     }
 
@@ -277,15 +310,8 @@ impl Open {
     }
 }
 
-/// `{retry_after: seconds}` as details, where it is known.
-fn rate_limited(words: &str, wait: Option<Duration>) -> RpcError {
-    let error = RpcError::rate_limited(words);
-    let Some(wait) = wait else { return error };
-    let mut details = BytesMut::new();
-    msgpack::put_map(&mut details, 1);
-    msgpack::put_str(&mut details, "retry_after");
-    msgpack::put_float(&mut details, wait.as_secs_f64());
-    error.with_raw_details(details.freeze())
+fn rate_limited(words: &str, wait: impl Into<Option<Duration>>) -> RpcError {
+    RpcError { message: words.into(), ..RpcError::rate_limited(wait) }
 }
 
 fn empty_reply() -> Reply {

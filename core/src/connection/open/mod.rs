@@ -6,7 +6,7 @@ mod sending;
 use alloc::collections::{BTreeSet, VecDeque};
 use core::time::Duration;
 
-use super::calls::Calls;
+use super::calls::{Awaits, Calls};
 use super::event::{CallFailure, CallId, CloseReason, Deadline, Event, Timer};
 use super::flow::Flow;
 use super::heartbeat::Heartbeat;
@@ -16,6 +16,7 @@ use super::link::Link;
 use super::send_buffer::{Class, Held};
 use super::shared::Format;
 use super::strikes::Strikes;
+use crate::resilience::TokenBucket;
 use crate::time::Instant;
 use crate::wire::{Dialect, Kind};
 
@@ -30,6 +31,8 @@ pub(super) struct Open {
     join: Join,
     strikes: Strikes,
     intake: Intake,
+    /// How often the peer may cancel; `None` never happens with valid limits.
+    cancels: Option<TokenBucket>,
     /// When something other than a heartbeat was last sent or received.
     active_at: Instant,
     /// Where in the stream the latest message or request ended.
@@ -66,6 +69,7 @@ impl Open {
             join: Join::listening(),
             strikes: Strikes::default(),
             intake: Intake::new(&link.config.limits),
+            cancels: TokenBucket::new(link.config.limits.rate_cancels).ok(),
             active_at: link.now,
             delivered_to: link.decoder.offset(),
             is_leaving: false,
@@ -112,6 +116,9 @@ impl Open {
         while let Some((id, call)) = self.calls.pop_due(now) {
             let outcome = Err(CallFailure::TimedOut { after: call.timeout });
             link.events.push(Event::Finished { call: CallId(id), outcome });
+            if call.awaits == Awaits::Answer {
+                self.tell_cancelled(link, id);
+            }
         }
         self.tell_writable(link);
         if link.is_saturated() {
@@ -202,6 +209,7 @@ impl Open {
             .filter_map(|class| match class {
                 Class::Request(id) => Some(id),
                 Class::Message(_)
+                | Class::Droppable(_)
                 | Class::Reply
                 | Class::Control
                 | Class::Ping

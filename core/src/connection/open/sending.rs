@@ -5,13 +5,17 @@ use core::time::Duration;
 use bytes::BytesMut;
 
 use super::Open;
+use crate::connection::calls::Awaits;
 use crate::connection::event::{CallId, Event, SendError, SendId};
 use crate::connection::link::Link;
 use crate::connection::send_buffer::{Class, Held};
-use crate::connection::shared::SharedMessage;
+use crate::connection::shared::{Overflow, SharedMessage};
 use crate::message::{Body, BodyError, rpc};
-use crate::rpc::RpcError;
-use crate::wire::{Flags, Kind};
+use crate::rpc::{Beside, RpcError};
+use crate::wire::{Dialect, Flags, Kind};
+
+/// Beyond this many bytes in the send buffer, what may wait outside of it does.
+const BACKLOG: usize = 64 * 1024;
 
 /// What is to be called or sent; the parts of a frame that differ between the commands.
 #[derive(Debug, Clone, Copy)]
@@ -38,7 +42,7 @@ impl Open {
             correlation: id,
         };
         self.queue(link, out, |buffer| rpc::write_request(buffer, method, params))?;
-        self.calls.open(id, link.now, timeout);
+        self.calls.open(id, link.now, timeout, Awaits::Answer);
         Ok(CallId(id))
     }
 
@@ -75,7 +79,7 @@ impl Open {
             correlation: id,
         };
         self.queue(link, out, |buffer| rpc::write_message(buffer, name, data))?;
-        self.calls.open(id, link.now, timeout);
+        self.calls.open(id, link.now, timeout, Awaits::Ack);
         Ok(CallId(id))
     }
 
@@ -83,6 +87,7 @@ impl Open {
         &mut self,
         link: &mut Link,
         message: &SharedMessage,
+        overflow: Overflow,
     ) -> Result<SendId, SendError> {
         let (frame, connection) = (message.format(), self.format(link));
         let fits = frame.dialect == connection.dialect;
@@ -93,14 +98,23 @@ impl Open {
         if length > max {
             return Err(SendError::TooLarge { length, max });
         }
-        self.admit_data(link)?;
+        while let Err(full) = self.admit_data(link) {
+            if overflow != Overflow::DropOldest || !self.drop_oldest(link) {
+                return Err(full);
+            }
+        }
         let number = link.next_send();
-        let class = Class::Message(number.number());
+        let class = match overflow {
+            Overflow::DropOldest => Class::Droppable(number.number()),
+            Overflow::Refuse | Overflow::Disconnect => Class::Message(number.number()),
+        };
         let frame = message.frame().clone();
         self.active_at = link.now;
         link.stats.messages_sent = link.stats.messages_sent.saturating_add(1);
         link.stats.frames_sent = link.stats.frames_sent.saturating_add(1);
-        if self.must_hold(class) {
+        // What is in the send buffer cannot be dropped any more, so as little as possible is there.
+        let keeps_back = overflow == Overflow::DropOldest && is_backed_up(link);
+        if keeps_back || self.must_hold(class) {
             self.hold(Held { class, bytes: frame });
         } else {
             link.push(class, frame);
@@ -108,7 +122,38 @@ impl Open {
         Ok(number)
     }
 
+    /// Drops the oldest message that may be dropped. False when there is none.
+    fn drop_oldest(&mut self, link: &mut Link) -> bool {
+        let is_droppable = |held: &Held| matches!(held.class, Class::Droppable(_));
+        let Some(index) = self.held.iter().position(is_droppable) else { return false };
+        if let Some(dropped) = self.held.remove(index) {
+            self.held_bytes = self.held_bytes.saturating_sub(dropped.bytes.len());
+        }
+        link.stats.messages_dropped = link.stats.messages_dropped.saturating_add(1);
+        true
+    }
+
     pub(in crate::connection) fn cancel(&mut self, link: &mut Link, id: u64) -> bool {
+        let Some(call) = self.calls.abandon(id) else { return false };
+        if call.awaits == Awaits::Answer {
+            self.tell_cancelled(link, id);
+        }
+        self.tell_writable(link);
+        true
+    }
+
+    /// Tells the peer that nobody wants the answer any more. A request that is held back needs no
+    /// such word: it will not leave.
+    pub(super) fn tell_cancelled(&self, link: &mut Link, id: u64) {
+        let is_held = self.held.iter().any(|held| held.class == Class::Request(id));
+        // The other dialect has no such frame.
+        if self.dialect == Dialect::Cndt && !is_held {
+            link.write_empty(self.dialect, Class::Control, Kind::Cancel, id);
+        }
+    }
+
+    /// Lets a call go on whose answer nobody waits for. False when it has ended.
+    pub(in crate::connection) fn forget(&mut self, link: &mut Link, id: u64) -> bool {
         let was_open = self.calls.abandon(id).is_some();
         self.tell_writable(link);
         was_open
@@ -119,13 +164,16 @@ impl Open {
         link: &mut Link,
         id: u64,
         result: &B,
+        beside: &Beside,
     ) -> Result<(), SendError> {
         if !self.serves.contains(&id) {
             return Err(SendError::NoSuchRequest(id));
         }
         let dialect = self.dialect;
         let envelope = link.envelope(dialect, Kind::RpcResponse, Flags::empty(), id);
-        link.write(Class::Response, envelope, |out| rpc::write_result(out, dialect, result))?;
+        link.write(Class::Response, envelope, |out| {
+            rpc::write_result(out, dialect, result, beside)
+        })?;
         self.active_at = link.now;
         self.serves.remove(&id);
         Ok(())
@@ -141,6 +189,7 @@ impl Open {
             return Err(SendError::NoSuchRequest(id));
         }
         self.write_error(link, Class::Response, id, error)?;
+        link.stats.errors_sent = link.stats.errors_sent.saturating_add(1);
         self.serves.remove(&id);
         Ok(())
     }
@@ -230,9 +279,10 @@ impl Open {
     }
 
     /// Lets go what was held back, as far as it may.
-    pub(super) fn release(&mut self, link: &mut Link) {
+    pub(in crate::connection) fn release(&mut self, link: &mut Link) {
         while let Some(Held { class, bytes }) = self.held.pop_front() {
-            if !self.flow.lets_pass(class) || !self.join.lets_pass(class) {
+            let may_pass = self.flow.lets_pass(class) && self.join.lets_pass(class);
+            if !may_pass || is_backed_up(link) {
                 self.held.push_front(Held { class, bytes });
                 return;
             }
@@ -241,6 +291,7 @@ impl Open {
             let wanted = match class {
                 Class::Request(id) => self.calls.contains(id),
                 Class::Message(_)
+                | Class::Droppable(_)
                 | Class::Reply
                 | Class::Control
                 | Class::Ping
@@ -268,4 +319,9 @@ impl Open {
             link.events.push(Event::Writable);
         }
     }
+}
+
+/// Enough waits to keep the transport busy for a while.
+fn is_backed_up(link: &Link) -> bool {
+    link.out.bytes() >= BACKLOG
 }

@@ -54,7 +54,7 @@ fn a_call_that_ends_while_it_is_held_back_is_never_made() {
     let mut b = server_with_peer(Config::default());
     b.receive(at(1), &pause());
     let call = b.call(at(1), "m", &Raw(&[0x80]), TIMEOUT).unwrap();
-    b.cancel(call);
+    b.cancel(at(1), call);
     b.receive(at(1), &resume());
     assert!(take_output(at(1), &mut b).is_empty());
 }
@@ -314,7 +314,7 @@ fn a_broadcast_is_shared_and_ordered_with_everything_else() {
     };
     let news = encode(Dialect::Netconduit);
     a.send(at(1), "first", &Raw(&[1])).unwrap();
-    assert_eq!(a.send_shared(at(1), &news).unwrap().number(), 2);
+    assert_eq!(a.send_shared(at(1), &news, Overflow::Refuse).unwrap().number(), 2);
     a.send(at(1), "last", &Raw(&[1])).unwrap();
     pump(at(1), &mut a, &mut b);
     let names: Vec<_> = events(&mut b)
@@ -326,7 +326,7 @@ fn a_broadcast_is_shared_and_ordered_with_everything_else() {
         .collect();
     assert_eq!(names, ["first", "news", "last"]);
     assert!(matches!(
-        a.send_shared(at(1), &encode(Dialect::Cndt)),
+        a.send_shared(at(1), &encode(Dialect::Cndt), Overflow::Refuse),
         Err(SendError::FormatMismatch { .. })
     ));
 }

@@ -138,7 +138,7 @@ fn play(acts: &[Act]) {
                 }
             }
             Act::Cancel(id) => {
-                let was_open = connection.cancel(CallId(*id));
+                let was_open = connection.cancel(moment, CallId(*id));
                 if was_open {
                     assert!(open_calls.remove(&CallId(*id)), "cancelled twice");
                 }

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::resilience::Rate;
+use crate::rpc::Beside;
 
 fn with(change: impl FnOnce(&mut Limits)) -> Config {
     let mut config = Config::default();
@@ -93,7 +94,7 @@ fn answers_and_pings_are_never_limited_by_the_rate() {
     for id in 1..=5 {
         b.call(at(0), "m", &Raw(&[0x80]), SECOND).unwrap();
         let mut answer = BytesMut::new();
-        rpc::write_result(&mut answer, Dialect::Cndt, &Raw(&[7])).unwrap();
+        rpc::write_result(&mut answer, Dialect::Cndt, &Raw(&[7]), &Beside::default()).unwrap();
         b.receive(at(0), &cndt(Kind::RpcResponse, id, &answer));
         b.receive(at(0), &cndt(Kind::HeartbeatPing, 0, &[]));
     }
@@ -295,13 +296,13 @@ fn a_second_answer_is_a_strike_and_a_late_one_is_not() {
     pump(at(0), &mut a, &mut b);
     events(&mut a);
     let mut result = BytesMut::new();
-    rpc::write_result(&mut result, Dialect::Cndt, &Raw(&[7])).unwrap();
+    rpc::write_result(&mut result, Dialect::Cndt, &Raw(&[7]), &Beside::default()).unwrap();
     let answer = |id: u64| cndt(Kind::RpcResponse, id, &result);
     for _ in 0..3 {
         a.call(at(0), "m", &Raw(&[0x80]), SECOND).unwrap();
     }
     a.receive(at(1), &answer(1));
-    assert!(a.cancel(CallId(2)));
+    assert!(a.cancel(at(1), CallId(2)));
     a.handle_timeout(at(1000));
     assert_eq!(events(&mut a).len(), 2);
     a.receive(at(1001), &[answer(2), answer(3)].concat());

@@ -1,4 +1,5 @@
 use super::*;
+use crate::rpc::{Beside, Page};
 use serde_json::{Value, json};
 
 /// The one request that `server` has waiting.
@@ -142,8 +143,8 @@ fn a_call_times_out_once_and_its_late_answer_is_dropped() {
 fn a_cancelled_call_has_no_event_and_is_told_so_once() {
     let (mut a, _b) = pair();
     let call = a.call(at(0), "m", &Raw(&[0x80]), SECOND).unwrap();
-    assert!(a.cancel(call));
-    assert!(!a.cancel(call));
+    assert!(a.cancel(at(1), call));
+    assert!(!a.cancel(at(1), call));
     a.handle_timeout(at(2000));
     assert!(events(&mut a).is_empty());
 }
@@ -266,7 +267,7 @@ fn calls_are_bounded_and_room_is_announced() {
     assert_eq!(a.call(at(1), "m", &Raw(&[0x80]), TIMEOUT), Err(SendError::Blocked));
     pump(at(1), &mut a, &mut b);
     assert!(events(&mut a).is_empty());
-    a.cancel(call);
+    a.cancel(at(1), call);
     assert_eq!(events(&mut a), [Event::Writable]);
     a.call(at(1), "m", &Raw(&[0x80]), TIMEOUT).unwrap();
 }
@@ -331,4 +332,44 @@ fn a_call_that_is_told_not_to_have_left_does_not_leave_later() {
     let leaving = kinds(&take_output(at(5002), &mut a));
     assert!(!leaving.contains(&Kind::RpcRequest), "{leaving:?}");
     assert!(leaving.contains(&Kind::Message), "messages may still make it");
+}
+
+#[test]
+fn a_reply_tells_what_stands_beside_its_result() {
+    let page = Page { total: 95, page: 2, page_size: 10 };
+    let beside = Beside {
+        message: "fresh".into(),
+        metadata: Some(Bytes::from_static(&[0x81, 0xa1, b'k', 7])),
+        page: Some(page),
+    };
+    for netconduit in [true, false] {
+        let (mut a, mut b) = if netconduit {
+            pair()
+        } else {
+            let (mut a, mut b) = (cndt_client(Config::default()), both_server(Config::default()));
+            pump(Instant::ZERO, &mut a, &mut b);
+            events(&mut a);
+            events(&mut b);
+            (a, b)
+        };
+        a.call(at(1), "list", &Raw(&[0x80]), TIMEOUT).unwrap();
+        pump(at(1), &mut a, &mut b);
+        let id = only_request(&mut b).id;
+        // A result of its own with a `success` key does not swallow what stands beside it.
+        let result = json!({"success": true});
+        b.respond_with(at(1), id, &Typed(&result), &beside).unwrap();
+        pump(at(1), &mut a, &mut b);
+        let reply = only_outcome(&mut a).1.unwrap();
+        assert_eq!(from_slice::<Value>(&reply.data).unwrap(), result);
+        assert_eq!(reply.message(), Some("fresh"));
+        assert_eq!(reply.metadata(), beside.metadata);
+        assert_eq!(reply.page(), Some(page));
+        let envelope: Value = from_slice(&reply.envelope.unwrap()).unwrap();
+        let told = &envelope["pagination"];
+        assert_eq!(told["total_pages"], 10);
+        assert_eq!(
+            (told["has_next"].as_bool(), told["has_prev"].as_bool()),
+            (Some(true), Some(true))
+        );
+    }
 }

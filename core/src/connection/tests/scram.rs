@@ -427,7 +427,7 @@ fn a_peer_that_cannot_inflate_gets_nothing_compressed() {
         let text = "x".repeat(5000);
         let news =
             SharedMessage::encode(compressed, 9, "n", &Typed(&text), &Limits::default()).unwrap();
-        assert_eq!(a.send_shared(at(2), &news).is_ok(), zlib);
+        assert_eq!(a.send_shared(at(2), &news, Overflow::Refuse).is_ok(), zlib);
     }
 }
 
@@ -453,7 +453,10 @@ fn the_smaller_frame_limit_of_both_sides_holds() {
     assert!(matches!(error, SendError::TooLarge { max: 16_384, .. }), "{error}");
     let format = a.format().unwrap();
     let shared = SharedMessage::encode(format, 9, "big", &Typed(&big), &Limits::default()).unwrap();
-    assert!(matches!(a.send_shared(at(2), &shared), Err(SendError::TooLarge { .. })));
+    assert!(matches!(
+        a.send_shared(at(2), &shared, Overflow::Refuse),
+        Err(SendError::TooLarge { .. })
+    ));
 }
 
 #[test]
