@@ -1,53 +1,48 @@
-//! Where a peer is: `host:port`, `[::1]:port`, `cndt://host:port`.
+//! Where a peer is: `host:port`, `[::1]:port`, `cndt://host:port`, `cndts://host:port` with TLS,
+//! `unix:PATH`.
 
 use std::fmt;
 use std::str::FromStr;
 
-/// A host and a port.
+/// A place, and whether TLS is spoken there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Address {
-    pub(crate) host: String,
-    pub(crate) port: u16,
+    pub(crate) place: cndt_tokio::Address,
+    pub(crate) tls: bool,
+}
+
+impl Address {
+    /// Host and port, as descriptors take them.
+    pub(crate) fn host_and_port(&self) -> (String, u16) {
+        match &self.place {
+            cndt_tokio::Address::Tcp { host, port } => (host.clone(), *port),
+            unix @ cndt_tokio::Address::Unix(_) => (unix.to_string(), 0),
+        }
+    }
 }
 
 impl FromStr for Address {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        if text.starts_with("unix:") || text.starts_with("cndts://") {
-            return Err("this version speaks plain TCP only: write host:port".into());
-        }
-        let rest = text.strip_prefix("cndt://").unwrap_or(text);
-        if rest.contains("://") {
-            return Err("the only scheme is cndt://".into());
-        }
-        let (host, port) = rest
-            .strip_suffix('/')
-            .unwrap_or(rest)
-            .rsplit_once(':')
-            .ok_or("the port is missing: write host:port")?;
-        let host = match host.strip_prefix('[').and_then(|inner| inner.strip_suffix(']')) {
-            Some(inner) => inner,
-            None if host.contains(':') => {
-                return Err(format!("write an IPv6 address in brackets: [{host}]:{port}"));
-            }
-            None => host,
+        let (rest, tls) = match text.split_once("://") {
+            None => (text, false),
+            Some(("cndt", rest)) => (rest, false),
+            Some(("cndts", rest)) => (rest, true),
+            Some(_) => return Err("the schemes are cndt:// and, with TLS, cndts://".into()),
         };
-        if host.is_empty() {
-            return Err("the host is missing: write host:port".into());
+        let rest = if text.contains("://") { rest.strip_suffix('/').unwrap_or(rest) } else { rest };
+        if text.contains("://") && rest.starts_with("unix:") {
+            return Err("write a Unix socket as unix:PATH, without a scheme".into());
         }
-        let port = port.parse().map_err(|_| format!("`{port}` is no port (0 to 65535)"))?;
-        Ok(Self { host: host.to_owned(), port })
+        let place = rest.parse().map_err(|error: cndt_tokio::ConfigError| error.to_string())?;
+        Ok(Self { place, tls })
     }
 }
 
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.host.contains(':') {
-            write!(f, "[{}]:{}", self.host, self.port)
-        } else {
-            write!(f, "{}:{}", self.host, self.port)
-        }
+        if self.tls { write!(f, "cndts://{}", self.place) } else { self.place.fmt(f) }
     }
 }
 
@@ -57,14 +52,16 @@ mod tests {
 
     #[test]
     fn every_form_is_read_and_written_back() {
-        for (text, host, port) in [
-            ("localhost:8080", "localhost", 8080),
-            ("cndt://127.0.0.1:1", "127.0.0.1", 1),
-            ("[::1]:0", "::1", 0),
-            ("cndt://[fe80::1]:65535/", "fe80::1", 65535),
+        for (text, host, port, tls) in [
+            ("localhost:8080", "localhost", 8080, false),
+            ("cndt://127.0.0.1:1", "127.0.0.1", 1, false),
+            ("cndts://example.org:1/", "example.org", 1, true),
+            ("[::1]:0", "::1", 0, false),
+            ("cndt://[fe80::1]:65535/", "fe80::1", 65535, false),
+            ("unix:/tmp/a/", "unix:/tmp/a/", 0, false),
         ] {
             let address: Address = text.parse().unwrap();
-            assert_eq!((address.host.as_str(), address.port), (host, port));
+            assert_eq!((address.host_and_port(), address.tls), ((host.into(), port), tls));
             assert_eq!(address.to_string().parse::<Address>().unwrap(), address);
         }
     }
@@ -72,13 +69,13 @@ mod tests {
     #[test]
     fn what_is_wrong_is_said() {
         for (text, words) in [
-            ("localhost", "port is missing"),
-            (":80", "host is missing"),
+            ("localhost", "host:port"),
+            (":80", "host before"),
             ("::1:80", "brackets"),
-            ("host:99999", "99999"),
+            ("host:99999", "0 to 65535"),
             ("http://host:80", "cndt://"),
-            ("unix:/tmp/x", "TCP only"),
-            ("cndts://host:1", "TCP only"),
+            ("unix:", "a path"),
+            ("cndts://unix:/x", "without a scheme"),
         ] {
             let error = text.parse::<Address>().unwrap_err();
             assert!(error.contains(words), "{text}: {error}");

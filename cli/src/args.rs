@@ -112,6 +112,8 @@ const SERVE_EXAMPLES: &str = "\
 Examples:
   CNDT_PASSWORD=secret cndt serve
   cndt serve --bind 127.0.0.1:0 --bind '[::1]:0' --password-file secret.txt
+  cndt serve --bind 0.0.0.0:8443 --tls-cert server.pem --tls-key server.key
+  cndt serve --bind unix:/run/app.sock
   CNDT_PASSWORD=secret cndt serve --accept cndt,netconduit
   cndt serve --users users
   cndt serve --heartbeat-interval 5s --heartbeat-timeout 15s --max-connections 500
@@ -153,8 +155,10 @@ what is wrong at which byte. Damaged input: exit status 1.";
 /// Whom to talk to, and how.
 #[derive(Debug, Args)]
 pub(crate) struct Target {
-    /// host:port, `[::1]:port` or cndt://host:port
+    /// host:port, `[::1]:port`, cndt://host:port, cndts://host:port (TLS) or unix:PATH
     pub(crate) address: Address,
+    #[command(flatten)]
+    pub(crate) tls: TlsArgs,
     /// The wire dialect
     #[arg(long, value_enum, default_value_t = DialectName::Cndt)]
     pub(crate) dialect: DialectName,
@@ -170,6 +174,26 @@ pub(crate) struct Target {
     /// How long to wait: for the connection, and then for the answer
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = time)]
     pub(crate) timeout: Duration,
+}
+
+/// How to speak TLS; with `cndts://` addresses only.
+#[derive(Debug, Args)]
+pub(crate) struct TlsArgs {
+    /// Trusts the authorities in this PEM file, instead of those of the system
+    #[arg(long, value_name = "FILE")]
+    pub(crate) tls_ca: Option<String>,
+    /// Shows the certificate in this PEM file to the server
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    pub(crate) tls_cert: Option<String>,
+    /// The certificate's private key, in PEM
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    pub(crate) tls_key: Option<String>,
+    /// The name that the server's certificate must have, if not the address's
+    #[arg(long, value_name = "NAME")]
+    pub(crate) tls_server_name: Option<String>,
+    /// Does not bind the login to the TLS session: for servers behind a proxy that ends TLS
+    #[arg(long)]
+    pub(crate) no_tls_channel_binding: bool,
 }
 
 /// A wire dialect.
@@ -262,9 +286,21 @@ pub(crate) struct DecodeArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct ServeArgs {
-    /// Where to listen; may be given several times; port 0 takes a free one
+    /// Where to listen: host:port or unix:PATH; may be given several times; port 0 takes a free one
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080")]
     pub(crate) bind: Vec<Address>,
+    /// Speaks TLS on every host:port, with the certificate in this PEM file
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    pub(crate) tls_cert: Option<String>,
+    /// The certificate's private key, in PEM
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    pub(crate) tls_key: Option<String>,
+    /// Wants certificates of clients, issued by the authorities in this PEM file
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    pub(crate) tls_client_ca: Option<String>,
+    /// Keeps IPv4 away from a server on `[::]`
+    #[arg(long)]
+    pub(crate) ipv6_only: bool,
     /// The dialects whose logins are accepted, separated by commas
     #[arg(long, value_enum, value_delimiter = ',', default_values_t = [DialectName::Cndt])]
     pub(crate) accept: Vec<DialectName>,

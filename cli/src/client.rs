@@ -42,7 +42,16 @@ fn client(target: &Target) -> Result<Client, Failure> {
         DialectName::Cndt => Dialect::Cndt,
         DialectName::Netconduit => Dialect::Netconduit,
     };
-    let descriptor = ClientDescriptor::new(&*target.address.host, target.address.port, password)
+    let (host, port) = target.address.host_and_port();
+    let tls = &target.tls;
+    let text = |value: &Option<String>| value.clone().unwrap_or_default();
+    let descriptor = ClientDescriptor::new(host, port, password)
+        .tls(target.address.tls)
+        .tls_ca(text(&tls.tls_ca))
+        .tls_certificate(text(&tls.tls_cert))
+        .tls_key(text(&tls.tls_key))
+        .tls_server_name(text(&tls.tls_server_name))
+        .tls_channel_binding(!tls.no_tls_channel_binding)
         .name("cndt")
         .version(env!("CARGO_PKG_VERSION"))
         .dialect(dialect)

@@ -68,6 +68,7 @@ impl From<ConnectError> for Failure {
             ConnectErrorKind::Config(wrong) => Self::Usage(wrong.to_string()),
             ConnectErrorKind::Router(_)
             | ConnectErrorKind::Io { .. }
+            | ConnectErrorKind::Tls { .. }
             | ConnectErrorKind::TimedOut { .. }
             | ConnectErrorKind::Closed { .. } => Self::Connection(connect_words(&error)),
         }

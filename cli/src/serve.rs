@@ -16,6 +16,11 @@ pub(crate) async fn run(arguments: ServeArgs) -> Result<(), Failure> {
     let [first, others @ ..] = arguments.bind.as_slice() else {
         return Err(Failure::Usage("--bind wants an address".into()));
     };
+    if let Some(wrong) = arguments.bind.iter().find(|address| address.tls) {
+        let words = format!("--bind {wrong}: name --tls-cert and --tls-key instead of cndts://");
+        return Err(Failure::Usage(words));
+    }
+    let (host, port) = first.host_and_port();
     let accepts = |dialect| arguments.accept.contains(&dialect);
     let users = match &arguments.users {
         Some(path) => password::users(path)?,
@@ -32,8 +37,12 @@ pub(crate) async fn run(arguments: ServeArgs) -> Result<(), Failure> {
     let descriptor = ServerDescriptor::new(password)
         .name(&*arguments.name)
         .version(env!("CARGO_PKG_VERSION"))
-        .host(&*first.host)
-        .port(first.port)
+        .host(host)
+        .port(port)
+        .ipv6_only(arguments.ipv6_only)
+        .tls_certificate(arguments.tls_cert.unwrap_or_default())
+        .tls_key(arguments.tls_key.unwrap_or_default())
+        .tls_client_ca(arguments.tls_client_ca.unwrap_or_default())
         .accept_cndt(accepts(DialectName::Cndt))
         .accept_netconduit(accepts(DialectName::Netconduit))
         .netconduit_password(netconduit_password.into())
@@ -61,14 +70,14 @@ pub(crate) async fn run(arguments: ServeArgs) -> Result<(), Failure> {
         .enable_backpressure(!arguments.no_backpressure);
     let mut server = Server::new(descriptor);
     for address in others {
-        server = server.also_bind(&*address.host, address.port);
+        server = server.listen(address.place.clone());
     }
     if !arguments.no_demo {
         server = builtin::install(server);
     }
     let server = server.start().await.map_err(failure)?;
     for address in server.local_addresses() {
-        out::line(&format!("cndt://{address}"))?;
+        out::line(&address.to_string())?;
     }
     tokio::select! {
         _ = interrupt.recv() => {}

@@ -80,8 +80,11 @@ fn an_error_of_the_peer_is_one_json_object_on_stderr_and_status_1() {
 #[test]
 fn wrong_usage_is_status_2_and_names_the_value() {
     for (arguments, words) in [
-        (&["call", "localhost", "add"][..], "port is missing"),
-        (&["call", "unix:/x", "add"], "TCP only"),
+        (&["call", "localhost", "add"][..], "must be host:port"),
+        (&["call", "unix:/x", "add", "--tls-ca", "x.pem"], "tls_ca"),
+        (&["serve", "--bind", "cndts://h:1"], "--tls-cert"),
+        (&["serve", "--tls-cert", "x.pem"], "--tls-key"),
+        (&["serve", "--tls-cert", "/no.pem", "--tls-key", "/no.key"], "tls_certificate"),
         (&["call", "127.0.0.1:1", "add", "oops"], "oops"),
         (&["call", "127.0.0.1:1", "add", "a:=x"], "a:=x"),
         (&["call", "127.0.0.1:1", "add", "--data", "{"], "--data"),
@@ -346,7 +349,7 @@ fn help_shows_examples_and_offers_only_what_is_there() {
         let help = run(&[name, "--help"]);
         assert_eq!(help.status, 0);
         assert!(help.stdout.contains("Example"), "{name}: {}", help.stdout);
-        for absent in ["--tls", "--jsonrpc", "--webhook"] {
+        for absent in ["--jsonrpc", "--webhook"] {
             assert!(!help.stdout.contains(absent), "{name} offers {absent}");
         }
     }
@@ -384,4 +387,33 @@ fn a_message_right_behind_the_login_is_heard() {
     // How it parts from a peer that never closes is not what is tested here.
     child.kill().expect("it is there");
     child.wait().expect("it ends");
+}
+
+#[test]
+fn tls_and_unix_sockets_are_spoken() {
+    let files = tempfile::tempdir().expect("a directory");
+    let path = |name: &str| files.path().join(name).display().to_string();
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
+    let (certificate, key, socket) = (path("c.pem"), path("k.pem"), path("s.sock"));
+    std::fs::write(&certificate, made.cert.pem()).expect("a file");
+    std::fs::write(&key, made.signing_key.serialize_pem()).expect("a file");
+    let unix = format!("unix:{socket}");
+    let options = ["--tls-cert", &certificate, "--tls-key", &key, "--bind", &unix];
+    let mut serve = Serve::start(&options);
+    assert!(serve.address.starts_with("cndts://127.0.0.1:"), "{}", serve.address);
+    assert_eq!(serve.next_address(), unix);
+    let trusted = ["--tls-ca", &certificate, "--tls-server-name", "localhost"];
+    let add = ["add", "a:=1", "b:=2"];
+    assert_eq!(call(&serve, &[&add[..], &trusted].concat()).json(), json!(3));
+    assert_eq!(run(&[&["call", &unix][..], &add].concat()).json(), json!(3));
+    // A certificate that nobody vouches for is no certificate.
+    let refused = call(&serve, &add);
+    assert_eq!(refused.status, 3, "{refused:?}");
+    assert!(refused.stderr.contains("no TLS"), "{refused:?}");
+    // What only makes sense with TLS is refused without it.
+    let plain = run(&["call", &unix, "add", "--tls-ca", &certificate]);
+    assert_eq!(plain.status, 2, "{plain:?}");
+    serve.signal("TERM");
+    assert_eq!(serve.wait(), 0);
+    assert!(!std::path::Path::new(&socket).exists(), "the socket is left behind");
 }

@@ -29,15 +29,22 @@
 //! ```
 #![forbid(unsafe_code)]
 
+mod stream;
+
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
+#[cfg(unix)]
+use std::path::Path;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant as StdInstant, SystemTime, UNIX_EPOCH};
 
 use async_std::net::{TcpListener, TcpStream};
+#[cfg(unix)]
+use async_std::os::unix::net::{UnixListener, UnixStream};
 
 pub use cndt_runtime::*;
+pub use stream::{Socket, Stream};
 
 /// A server on async-std.
 pub type Server = cndt_runtime::Server<AsyncStd>;
@@ -58,32 +65,47 @@ fn origin() -> StdInstant {
 
 impl Runtime for AsyncStd {
     const NAME: &'static str = "async-std";
-    type Stream = TcpStream;
+    type Stream = Stream<TcpStream>;
     type Listener = TcpListener;
+    #[cfg(unix)]
+    type UnixStream = Stream<UnixStream>;
+    #[cfg(unix)]
+    type UnixListener = UnixListener;
 
     async fn resolve(self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
         use async_std::net::ToSocketAddrs;
         Ok((host, port).to_socket_addrs().await?.collect())
     }
 
-    async fn connect(self, address: SocketAddr) -> io::Result<TcpStream> {
+    async fn connect(self, address: SocketAddr) -> io::Result<Self::Stream> {
         let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
-        Ok(stream)
+        Ok(Stream(stream))
     }
 
-    async fn bind(self, address: SocketAddr) -> io::Result<TcpListener> {
-        TcpListener::bind(address).await
+    fn listen(self, listener: std::net::TcpListener) -> io::Result<TcpListener> {
+        Ok(listener.into())
     }
 
-    async fn accept(self, listener: &TcpListener) -> io::Result<(TcpStream, SocketAddr)> {
+    async fn accept(self, listener: &TcpListener) -> io::Result<(Self::Stream, SocketAddr)> {
         let (stream, address) = listener.accept().await?;
         stream.set_nodelay(true)?;
-        Ok((stream, address))
+        Ok((Stream(stream), address))
     }
 
-    fn local_addr(self, listener: &TcpListener) -> io::Result<SocketAddr> {
-        listener.local_addr()
+    #[cfg(unix)]
+    async fn connect_unix(self, path: &Path) -> io::Result<Self::UnixStream> {
+        UnixStream::connect(path).await.map(Stream)
+    }
+
+    #[cfg(unix)]
+    fn listen_unix(self, listener: std::os::unix::net::UnixListener) -> io::Result<UnixListener> {
+        Ok(listener.into())
+    }
+
+    #[cfg(unix)]
+    async fn accept_unix(self, listener: &UnixListener) -> io::Result<Self::UnixStream> {
+        listener.accept().await.map(|(stream, _)| Stream(stream))
     }
 
     async fn sleep_until(self, at: Instant) {

@@ -28,9 +28,13 @@
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
+#[cfg(unix)]
+use std::path::Path;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant as StdInstant, SystemTime, UNIX_EPOCH};
 
+#[cfg(unix)]
+use smol::net::unix::{UnixListener, UnixStream};
 use smol::net::{TcpListener, TcpStream};
 
 pub use cndt_runtime::*;
@@ -56,6 +60,10 @@ impl Runtime for Smol {
     const NAME: &'static str = "smol";
     type Stream = TcpStream;
     type Listener = TcpListener;
+    #[cfg(unix)]
+    type UnixStream = UnixStream;
+    #[cfg(unix)]
+    type UnixListener = UnixListener;
 
     async fn resolve(self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
         smol::net::resolve((host, port)).await
@@ -67,8 +75,8 @@ impl Runtime for Smol {
         Ok(stream)
     }
 
-    async fn bind(self, address: SocketAddr) -> io::Result<TcpListener> {
-        TcpListener::bind(address).await
+    fn listen(self, listener: std::net::TcpListener) -> io::Result<TcpListener> {
+        TcpListener::try_from(listener)
     }
 
     async fn accept(self, listener: &TcpListener) -> io::Result<(TcpStream, SocketAddr)> {
@@ -77,8 +85,19 @@ impl Runtime for Smol {
         Ok((stream, address))
     }
 
-    fn local_addr(self, listener: &TcpListener) -> io::Result<SocketAddr> {
-        listener.local_addr()
+    #[cfg(unix)]
+    async fn connect_unix(self, path: &Path) -> io::Result<UnixStream> {
+        UnixStream::connect(path).await
+    }
+
+    #[cfg(unix)]
+    fn listen_unix(self, listener: std::os::unix::net::UnixListener) -> io::Result<UnixListener> {
+        UnixListener::try_from(listener)
+    }
+
+    #[cfg(unix)]
+    async fn accept_unix(self, listener: &UnixListener) -> io::Result<UnixStream> {
+        listener.accept().await.map(|(stream, _)| stream)
     }
 
     async fn sleep_until(self, at: Instant) {

@@ -37,10 +37,14 @@ mod stream;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
+#[cfg(unix)]
+use std::path::Path;
 use std::sync::OnceLock;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::net::{TcpListener, TcpStream};
+#[cfg(unix)]
+use tokio::net::{UnixListener, UnixStream};
 use tokio::time::Instant as TokioInstant;
 
 pub use cndt_runtime::*;
@@ -67,6 +71,10 @@ impl Runtime for Tokio {
     const NAME: &'static str = "tokio";
     type Stream = Stream<TcpStream>;
     type Listener = TcpListener;
+    #[cfg(unix)]
+    type UnixStream = Stream<UnixStream>;
+    #[cfg(unix)]
+    type UnixListener = UnixListener;
 
     async fn resolve(self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
         Ok(tokio::net::lookup_host((host, port)).await?.collect())
@@ -78,8 +86,8 @@ impl Runtime for Tokio {
         Ok(Stream(stream))
     }
 
-    async fn bind(self, address: SocketAddr) -> io::Result<TcpListener> {
-        TcpListener::bind(address).await
+    fn listen(self, listener: std::net::TcpListener) -> io::Result<TcpListener> {
+        TcpListener::from_std(listener)
     }
 
     async fn accept(self, listener: &TcpListener) -> io::Result<(Self::Stream, SocketAddr)> {
@@ -88,8 +96,19 @@ impl Runtime for Tokio {
         Ok((Stream(stream), address))
     }
 
-    fn local_addr(self, listener: &TcpListener) -> io::Result<SocketAddr> {
-        listener.local_addr()
+    #[cfg(unix)]
+    async fn connect_unix(self, path: &Path) -> io::Result<Self::UnixStream> {
+        UnixStream::connect(path).await.map(Stream)
+    }
+
+    #[cfg(unix)]
+    fn listen_unix(self, listener: std::os::unix::net::UnixListener) -> io::Result<UnixListener> {
+        UnixListener::from_std(listener)
+    }
+
+    #[cfg(unix)]
+    async fn accept_unix(self, listener: &UnixListener) -> io::Result<Self::UnixStream> {
+        listener.accept().await.map(|(stream, _)| Stream(stream))
     }
 
     async fn sleep_until(self, at: Instant) {

@@ -209,7 +209,8 @@ impl<B> Drop for RawCall<'_, B> {
             Stage::Sent(id) => {
                 let mut locked = link.lock();
                 if let Some(Slot::Waiting(_)) = locked.calls.remove(id) {
-                    locked.connection.cancel(*id);
+                    let now = link.machine.now();
+                    locked.connection.cancel(now, *id);
                     // Its place among the open calls is free for someone who waits.
                     locked.kick();
                 }

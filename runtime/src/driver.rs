@@ -12,12 +12,13 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use cndt_core::auth::scram::Keys;
-use cndt_core::connection::{Event, Message, PhaseName, Request};
+use cndt_core::connection::{Event, Message, PhaseName, Request, RequestId};
 use cndt_core::time::Instant;
 use futures_io::{AsyncRead, AsyncWrite};
 
 use crate::line::Wakes;
 use crate::link::{Link, Pong, State};
+use crate::net::BoxTransport;
 use crate::owner::Owner;
 use crate::rt::{Deriving, Task};
 use crate::server::Permit;
@@ -42,10 +43,12 @@ pub(crate) struct Pace {
 }
 
 /// Pumps one connection to its end. Dropping it ends the connection at once.
-pub(crate) struct Driver<S> {
+pub(crate) struct Driver {
     link: Arc<Link>,
     /// `None` once the connection is over.
-    stream: Option<S>,
+    stream: Option<BoxTransport>,
+    /// What there is to be known of TLS is known.
+    is_secured: bool,
     reading: bool,
     read_size: usize,
     needs_flush: bool,
@@ -77,11 +80,12 @@ enum Round {
     Finished,
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
-    pub(crate) fn new(link: Arc<Link>, stream: S, pace: Pace) -> Self {
+impl Driver {
+    pub(crate) fn new(link: Arc<Link>, stream: BoxTransport, pace: Pace) -> Self {
         Self {
             link,
             stream: Some(stream),
+            is_secured: false,
             reading: true,
             read_size: READ_MIN,
             needs_flush: false,
@@ -160,7 +164,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
         let buffer = state.connection.read_buffer();
         let start = buffer.len();
         buffer.resize(start + size, 0);
-        let outcome = Pin::new(stream).poll_read(cx, &mut buffer[start..]);
+        let outcome = Pin::new(&mut *stream).poll_read(cx, &mut buffer[start..]);
         let read = if let Poll::Ready(Ok(read)) = outcome { read.min(size) } else { 0 };
         buffer.truncate(start + read);
         if read == size {
@@ -169,6 +173,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
             self.read_size = (size / 2).max(READ_MIN);
         }
         let progress = outcome.is_ready();
+        if !self.is_secured
+            && let Some(session) = stream.session()
+        {
+            self.is_secured = true;
+            if let Some(binding) = session.binding {
+                state.connection.bind_channel(binding);
+            }
+            state.tls = Some(Arc::new(session.info));
+        }
         match outcome {
             Poll::Pending => {}
             Poll::Ready(Ok(0)) => {
@@ -278,6 +291,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
                 // Nobody is left to get the answer.
                 Some(Event::Request(_)) if state.closed.is_some() => {}
                 Some(Event::Request(request)) => self.inbox.push(Delivery::Request(request)),
+                Some(Event::Cancelled(request)) => self.cancelled(state, request),
                 Some(Event::Finished { call, outcome }) => {
                     state.finish_call(call, outcome, &mut self.wakes);
                 }
@@ -296,6 +310,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
                     state.opened = Some((Arc::new(opened), now));
                     state.watchers.wake_all(&mut self.wakes);
                     self.announce = true;
+                    // Whoever shows it by now has none.
+                    self.is_secured = true;
                 }
                 Some(Event::Closed(closed)) => {
                     self.deriving = None;
@@ -304,6 +320,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
                     self.announce = true;
                 }
             }
+        }
+    }
+
+    /// Nobody wants the answer any more: the handler does not begin, or does not go on.
+    fn cancelled(&mut self, state: &mut State, id: RequestId) {
+        let is_it = |delivery: &Delivery| matches!(delivery, Delivery::Request(waiting) if waiting.id == id);
+        match self.inbox.iter().position(is_it) {
+            Some(index) => drop(self.inbox.remove(index)),
+            None => state.cancel_handler(id, &mut self.wakes),
         }
     }
 
@@ -326,14 +351,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
         }
         let count = self.inbox.len().min(room).min(BATCH);
         for delivery in self.inbox.drain(..count) {
-            let started = match delivery {
-                Delivery::Message(message) => link.owner.router().on_message(link, message),
-                Delivery::Request(request) => link.owner.router().on_request(link, request),
+            let (started, request) = match delivery {
+                Delivery::Message(message) => (link.owner.router().on_message(link, message), None),
+                Delivery::Request(request) => {
+                    let id = request.id;
+                    (link.owner.router().on_request(link, request), Some(id))
+                }
             };
             let Some(mut handler) = started else { continue };
             // Most handlers are done at once: those cost no task.
             if handler.as_mut().poll(cx).is_pending() {
-                link.adopt(handler);
+                link.adopt(handler, request);
             }
         }
     }
@@ -371,7 +399,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Future for Driver<S> {
+impl Future for Driver {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
@@ -399,7 +427,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Future for Driver<S> {
     }
 }
 
-impl<S> Driver<S> {
+impl Driver {
     /// Timers go off rarely, on idle connections too: a good moment to give memory back that only a
     /// busy one needs.
     fn shrink(&mut self) {
@@ -422,7 +450,7 @@ impl<S> Driver<S> {
     }
 }
 
-impl<S> Drop for Driver<S> {
+impl Drop for Driver {
     /// The runtime shuts down: no future that waits for this connection may wait for ever.
     fn drop(&mut self) {
         if self.finished {
@@ -442,6 +470,7 @@ impl<S> Drop for Driver<S> {
                     | Event::Opened(_)
                     | Event::Message(_)
                     | Event::Request(_)
+                    | Event::Cancelled(_)
                     | Event::Pong { .. }
                     | Event::Writable => {}
                 }

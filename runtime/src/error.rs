@@ -138,7 +138,14 @@ pub enum ConnectErrorKind {
         #[from]
         error: io::Error,
     },
-    /// No TCP connection in time.
+    /// There is a connection, but TLS does not come about.
+    #[error("no TLS: {error}{hint}", hint = tls_hint(error))]
+    Tls {
+        /// What TLS says.
+        #[source]
+        error: io::Error,
+    },
+    /// No connection in time.
     #[error("no answer within {after:?}; is the host up, and does a firewall drop the packets?")]
     TimedOut {
         /// `connect_timeout`.
@@ -154,12 +161,25 @@ pub enum ConnectErrorKind {
     },
 }
 
+fn tls_hint(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset => {
+            "; the server ended the connection: does it speak TLS there?"
+        }
+        io::ErrorKind::InvalidInput => "; set tls_server_name to the name in its certificate",
+        io::ErrorKind::InvalidData => {
+            "; check tls_ca, tls_server_name and whether the server wants a certificate"
+        }
+        _ => "",
+    }
+}
+
 fn connect_hint(error: &io::Error) -> &'static str {
     match error.kind() {
         io::ErrorKind::ConnectionRefused => {
             "; is a server listening there? start one with `cndt serve`"
         }
-        io::ErrorKind::NotFound => "; check the host name",
+        io::ErrorKind::NotFound => "; check the host name or path",
         _ => "",
     }
 }

@@ -50,6 +50,7 @@ pub mod error;
 pub mod hooks;
 mod line;
 mod link;
+pub mod net;
 mod owner;
 mod peer;
 mod race;
@@ -67,6 +68,7 @@ pub use error::{
     CallError, ConfigError, ConnectError, ConnectErrorKind, DeliveryError, NotConnected,
     RouterError, ServeError,
 };
+pub use net::{Address, Listener, LocalAddress, TlsInfo};
 pub use peer::{ConnectionId, Peer};
 pub use router::extract::{Data, Extract, Params, RawParams, State};
 pub use router::{CallContext, Handler, Method, RawReply, Router};

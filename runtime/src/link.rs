@@ -3,7 +3,7 @@
 //! Handles lock it for as long as it takes to encode one frame into the send buffer; wakers fire
 //! after unlock.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::future::Future;
 use std::hash::BuildHasherDefault;
 use std::io;
@@ -15,12 +15,13 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use cndt_core::connection::{
-    CallId, CloseReason, Closed, Connection, Opened, Outcome, SendError, SendId,
+    CallId, CloseReason, Closed, Connection, Opened, Outcome, RequestId, SendError, SendId,
 };
 use cndt_core::time::Instant;
 
 use crate::call_hasher::CallHasher;
 use crate::line::{Line, Ticket, Wakes};
+use crate::net::TlsInfo;
 use crate::owner::Owner;
 use crate::peer::ConnectionId;
 use crate::rt::{Machine, Task};
@@ -84,12 +85,22 @@ pub(crate) struct State {
     pub(crate) released: bool,
     /// Handlers that run as their own tasks.
     pub(crate) running: usize,
+    /// Those of requests, which the peer may cancel.
+    serving: BTreeMap<RequestId, Serving>,
+    /// What TLS tells of the peer.
+    pub(crate) tls: Option<Arc<TlsInfo>>,
     pub(crate) closed: Option<Closed>,
     pub(crate) io_error: Option<Arc<io::Error>>,
     driver: Option<Waker>,
     /// The driver will look at `work` before it sleeps.
     awake: bool,
     work: bool,
+}
+
+/// A handler that runs as its own task.
+enum Serving {
+    Running(Option<Waker>),
+    Cancelled,
 }
 
 /// The newest answer to a ping.
@@ -119,6 +130,8 @@ impl Link {
             opened: None,
             released: false,
             running: 0,
+            serving: BTreeMap::new(),
+            tls: None,
             closed: None,
             io_error: None,
             driver: None,
@@ -207,25 +220,61 @@ impl Link {
         state.kick(wakes);
     }
 
-    /// Goes on with a handler that could not finish at once, as its own task.
-    pub(crate) fn adopt(self: &Arc<Self>, handler: Task) {
-        struct Running(Arc<Link>);
-        impl Drop for Running {
-            fn drop(&mut self) {
-                let mut locked = self.0.lock();
-                let was_full = locked.state.running >= HANDLERS_MAX;
-                locked.state.running -= 1;
-                if was_full || locked.state.closed.is_some() {
-                    locked.kick();
-                }
+    /// Goes on with a handler that could not finish at once, as its own task. The peer may cancel
+    /// it if it answers a request.
+    pub(crate) fn adopt(self: &Arc<Self>, handler: Task, request: Option<RequestId>) {
+        let mut locked = self.lock();
+        locked.state.running += 1;
+        if let Some(id) = request {
+            locked.state.serving.insert(id, Serving::Running(None));
+        }
+        drop(locked);
+        let link = Arc::clone(self);
+        self.machine.spawn(Running { link, request, handler: Some(handler) });
+    }
+}
+
+/// A handler as its own task.
+struct Running {
+    link: Arc<Link>,
+    request: Option<RequestId>,
+    handler: Option<Task>,
+}
+
+impl Future for Running {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = &mut *self;
+        if let Some(id) = this.request {
+            let mut locked = this.link.lock();
+            match locked.serving.get_mut(&id) {
+                Some(Serving::Running(Some(waker))) => waker.clone_from(cx.waker()),
+                Some(Serving::Running(waker)) => *waker = Some(cx.waker().clone()),
+                // Dropping the handler drops what it waits for: its own calls are cancelled too.
+                Some(Serving::Cancelled) | None => return Poll::Ready(()),
             }
         }
-        self.lock().state.running += 1;
-        let running = Running(Arc::clone(self));
-        self.machine.spawn(async move {
-            handler.await;
-            drop(running);
-        });
+        match &mut this.handler {
+            Some(handler) => handler.as_mut().poll(cx),
+            None => Poll::Ready(()),
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // First of all what belongs to the user: nothing may be locked meanwhile.
+        self.handler = None;
+        let mut locked = self.link.lock();
+        let was_full = locked.state.running >= HANDLERS_MAX;
+        locked.state.running -= 1;
+        if let Some(id) = self.request {
+            locked.state.serving.remove(&id);
+        }
+        if was_full || locked.state.closed.is_some() {
+            locked.kick();
+        }
     }
 }
 
@@ -323,6 +372,14 @@ impl State {
         if let Some(slot) = self.calls.get_mut(&call)
             && let Slot::Waiting(waker) = std::mem::replace(slot, Slot::Done(outcome))
         {
+            wakes.push(waker);
+        }
+    }
+
+    /// The peer does not want the answer any more.
+    pub(crate) fn cancel_handler(&mut self, id: RequestId, wakes: &mut Wakes) {
+        let Some(serving) = self.serving.get_mut(&id) else { return };
+        if let Serving::Running(Some(waker)) = std::mem::replace(serving, Serving::Cancelled) {
             wakes.push(waker);
         }
     }

@@ -15,6 +15,7 @@ use crate::call::{Call, RawCall};
 use crate::client::ClientHandle;
 use crate::deliver::{self, Ping, SendMessage};
 use crate::link::Link;
+use crate::net::TlsInfo;
 use crate::owner::Owner;
 use crate::server::ServerHandle;
 
@@ -93,6 +94,11 @@ impl Peer {
     /// The dialect of the connection; `None` before login.
     pub fn dialect(&self) -> Option<Dialect> {
         self.link.lock().connection.dialect()
+    }
+
+    /// What is known of the peer from TLS; `None` without TLS.
+    pub fn tls(&self) -> Option<Arc<TlsInfo>> {
+        self.link.lock().tls.clone()
     }
 
     /// Whether the login has succeeded and the connection has not ended.

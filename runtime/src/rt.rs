@@ -2,7 +2,7 @@
 //!
 //! Everything else in this crate is written once, on top of [`Runtime`]. Byte streams are those of
 //! [`futures_io`]; a stream should keep vectored writes, since everything that waits to be sent goes
-//! out in one.
+//! out in one. Sockets that listen are made by this crate, the same on every runtime, and handed over.
 //!
 //! ```
 //! use cndt_runtime::Runtime;
@@ -18,6 +18,8 @@
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
+#[cfg(unix)]
+use std::path::Path;
 use std::pin::Pin;
 
 use cndt_core::auth::scram::{Derivation, Keys};
@@ -29,11 +31,19 @@ pub trait Runtime: Copy + Default + Send + Sync + 'static {
     /// For people: `tokio`, `smol`.
     const NAME: &'static str;
 
-    /// A connected byte stream.
+    /// A TCP connection.
     type Stream: AsyncRead + AsyncWrite + Send + Unpin + 'static;
 
-    /// A socket that accepts connections.
+    /// A socket that accepts TCP connections.
     type Listener: Send + Sync + 'static;
+
+    /// A connection over a Unix socket.
+    #[cfg(unix)]
+    type UnixStream: AsyncRead + AsyncWrite + Send + Unpin + 'static;
+
+    /// A Unix socket that accepts connections.
+    #[cfg(unix)]
+    type UnixListener: Send + Sync + 'static;
 
     /// Finds the addresses of `host`.
     fn resolve(
@@ -45,8 +55,11 @@ pub trait Runtime: Copy + Default + Send + Sync + 'static {
     /// Opens a TCP connection with `TCP_NODELAY` set.
     fn connect(self, address: SocketAddr) -> impl Future<Output = io::Result<Self::Stream>> + Send;
 
-    /// Listens on `address`; port 0 takes a free one.
-    fn bind(self, address: SocketAddr) -> impl Future<Output = io::Result<Self::Listener>> + Send;
+    /// Takes a listening socket over. It is in non-blocking mode.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    fn listen(self, listener: std::net::TcpListener) -> io::Result<Self::Listener>;
 
     /// Waits for the next connection, and sets `TCP_NODELAY` on it.
     fn accept(
@@ -54,11 +67,27 @@ pub trait Runtime: Copy + Default + Send + Sync + 'static {
         listener: &Self::Listener,
     ) -> impl Future<Output = io::Result<(Self::Stream, SocketAddr)>> + Send;
 
-    /// Where `listener` listens.
+    /// Connects to a Unix socket.
+    #[cfg(unix)]
+    fn connect_unix(self, path: &Path)
+    -> impl Future<Output = io::Result<Self::UnixStream>> + Send;
+
+    /// Takes a listening Unix socket over. It is in non-blocking mode.
     ///
     /// # Errors
     /// What the operating system says.
-    fn local_addr(self, listener: &Self::Listener) -> io::Result<SocketAddr>;
+    #[cfg(unix)]
+    fn listen_unix(
+        self,
+        listener: std::os::unix::net::UnixListener,
+    ) -> io::Result<Self::UnixListener>;
+
+    /// Waits for the next connection.
+    #[cfg(unix)]
+    fn accept_unix(
+        self,
+        listener: &Self::UnixListener,
+    ) -> impl Future<Output = io::Result<Self::UnixStream>> + Send;
 
     /// Resolves at `at` or a little later, never earlier.
     fn sleep_until(self, at: Instant) -> impl Future<Output = ()> + Send + 'static;

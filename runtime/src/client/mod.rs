@@ -48,6 +48,7 @@ use crate::descriptor::ClientDescriptor;
 use crate::error::{ConnectError, ConnectErrorKind};
 use crate::hooks::{HookOutcome, Hooks};
 use crate::link::Link;
+use crate::net::{Plain, TlsClient};
 use crate::router::{Handler, IntoAnswer, IntoReply, Method, Router};
 use crate::rt::{Machine, Runtime};
 use shared::ClientHooks;
@@ -56,6 +57,7 @@ use shared::ClientHooks;
 #[must_use = "a client does nothing before it connects"]
 pub struct Client<R> {
     descriptor: ClientDescriptor,
+    tls: Option<TlsClient>,
     router: Router,
     hooks: ClientHooks,
     runtime: PhantomData<R>,
@@ -66,6 +68,7 @@ impl<R: Runtime> Client<R> {
     pub fn new(descriptor: ClientDescriptor) -> Self {
         Self {
             descriptor,
+            tls: None,
             router: Router::new(),
             hooks: ClientHooks {
                 connect: Hooks::new("on_connect"),
@@ -74,6 +77,14 @@ impl<R: Runtime> Client<R> {
             },
             runtime: PhantomData,
         }
+    }
+
+    /// Speaks TLS, in place of what the descriptor says about it: for authorities and certificates
+    /// that come from elsewhere than files.
+    #[cfg(feature = "tls")]
+    pub fn tls(mut self, config: Arc<crate::net::rustls::ClientConfig>) -> Self {
+        self.tls = Some(TlsClient::new(config, self.descriptor.tls_channel_binding));
+        self
     }
 
     /// Registers a method that the server may call; see [`Router::rpc`].
@@ -150,9 +161,9 @@ impl<R: Runtime> Client<R> {
         let address = self.descriptor.address();
         let failed = |kind| ConnectError { address: address.clone(), kind };
         self.descriptor.validate().map_err(|error| failed(error.into()))?;
-        let shared = self.share().map_err(&failed)?;
+        let shared = self.with_tls().await.and_then(Self::share).map_err(&failed)?;
         let (stream, remote) = session::dial::<R>(&shared).await.map_err(&failed)?;
-        let driver = shared.attach(stream, Some(remote)).map_err(&failed)?;
+        let driver = shared.attach(stream, remote).map_err(&failed)?;
         let link = Arc::clone(driver.link());
         let client = ClientHandle::first(&shared);
         shared.machine.spawn(session::run::<R>(shared.clone(), driver));
@@ -160,8 +171,8 @@ impl<R: Runtime> Client<R> {
         Ok(client)
     }
 
-    /// Logs in over any byte stream: TLS, a Unix socket, a pipe in memory. Such a client does not
-    /// reconnect.
+    /// Logs in over any byte stream: a pipe in memory, a tunnel. What the descriptor says of TLS does
+    /// not apply. Such a client does not reconnect.
     ///
     /// # Errors
     /// As [`Client::connect`].
@@ -172,7 +183,7 @@ impl<R: Runtime> Client<R> {
         let failed = |kind| ConnectError { address: "the given stream".to_owned(), kind };
         self.descriptor.validate_connection().map_err(|error| failed(error.into()))?;
         let shared = self.share().map_err(failed)?;
-        let driver = shared.attach(stream, None).map_err(failed)?;
+        let driver = shared.attach(Plain::boxed(stream), None).map_err(failed)?;
         let link = Arc::clone(driver.link());
         let client = ClientHandle::first(&shared);
         shared.machine.spawn(session::run_once(shared.clone(), driver));
@@ -197,7 +208,16 @@ impl<R: Runtime> Client<R> {
     fn share(self) -> Result<Arc<ClientShared>, ConnectErrorKind> {
         let router = self.router.finish()?;
         let machine = Machine::of::<R>();
-        Ok(Arc::new(ClientShared::new(machine, self.descriptor, router, self.hooks)))
+        Ok(Arc::new(ClientShared::new(machine, self.descriptor, self.tls, router, self.hooks)))
+    }
+
+    /// Reads what TLS needs, once for all connections.
+    async fn with_tls(mut self) -> Result<Self, ConnectErrorKind> {
+        if self.tls.is_none() && self.descriptor.tls {
+            let descriptor = self.descriptor.clone();
+            self.tls = R::default().run_blocking(move || descriptor.tls_client()).await?;
+        }
+        Ok(self)
     }
 }
 

@@ -1,13 +1,10 @@
 //! A client's life: connection after connection, until it is closed or given up.
 
-use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use cndt_core::connection::CloseReason;
 use cndt_core::message::auth::{Failure, RefusalCode};
-use futures_io::{AsyncRead, AsyncWrite};
 
 use super::backoff::Backoff;
 use super::handle::ClientHandle;
@@ -15,6 +12,8 @@ use super::shared::{ClientShared, Stage};
 use crate::driver::Driver;
 use crate::entropy;
 use crate::error::ConnectErrorKind;
+use crate::net;
+use crate::net::dial::{Dialled, Target};
 use crate::race::{First, race};
 use crate::rt::Runtime;
 
@@ -28,7 +27,7 @@ struct End {
 }
 
 /// Drives connections until none follows.
-pub(super) async fn run<R: Runtime>(shared: Arc<ClientShared>, first: Driver<R::Stream>) {
+pub(super) async fn run<R: Runtime>(shared: Arc<ClientShared>, first: Driver) {
     let mut finish = FinishOnDrop { shared: Arc::clone(&shared), stage: Stage::Closed };
     let mut driver = first;
     loop {
@@ -62,10 +61,7 @@ pub(super) async fn run<R: Runtime>(shared: Arc<ClientShared>, first: Driver<R::
 }
 
 /// Drives one connection; none follows.
-pub(super) async fn run_once<S>(shared: Arc<ClientShared>, driver: Driver<S>)
-where
-    S: AsyncRead + AsyncWrite + Unpin,
-{
+pub(super) async fn run_once(shared: Arc<ClientShared>, driver: Driver) {
     let mut finish = FinishOnDrop { shared: Arc::clone(&shared), stage: Stage::Closed };
     let end = drive(&shared, driver).await;
     if !end.was_open {
@@ -73,10 +69,7 @@ where
     }
 }
 
-async fn drive<S>(shared: &Arc<ClientShared>, driver: Driver<S>) -> End
-where
-    S: AsyncRead + AsyncWrite + Unpin,
-{
+async fn drive(shared: &Arc<ClientShared>, driver: Driver) -> End {
     let link = Arc::clone(driver.link());
     driver.await;
     let now = shared.machine.now();
@@ -95,8 +88,8 @@ where
     End { reason, was_open: opened_at.is_some() }
 }
 
-enum Redial<S> {
-    Connected(Box<Driver<S>>),
+enum Redial {
+    Connected(Box<Driver>),
     NotWanted,
     GivenUp,
 }
@@ -104,10 +97,7 @@ enum Redial<S> {
 /// Tries until there is a TCP connection, the attempts are used up, or nobody wants it any more.
 ///
 /// The first attempt waits at least as long as the server has asked for.
-async fn redial<R: Runtime>(
-    shared: &Arc<ClientShared>,
-    mut at_least: Duration,
-) -> Redial<R::Stream> {
+async fn redial<R: Runtime>(shared: &Arc<ClientShared>, mut at_least: Duration) -> Redial {
     let descriptor = &shared.descriptor;
     let backoff = Backoff {
         base: descriptor.reconnect_delay,
@@ -135,7 +125,7 @@ async fn redial<R: Runtime>(
             First::Left(()) => return Redial::NotWanted,
             First::Right(dialled) => dialled,
         };
-        match dialled.and_then(|(stream, remote)| shared.attach(stream, Some(remote))) {
+        match dialled.and_then(|(stream, remote)| shared.attach(stream, remote)) {
             Ok(driver) => return Redial::Connected(Box::new(driver)),
             Err(error) => {
                 tracing::warn!(target: "cndt", %error, "attempt to reconnect failed");
@@ -149,35 +139,17 @@ async fn stopping(shared: &ClientShared) {
     shared.state.until(|state| state.stopping.then_some(())).await;
 }
 
-/// Makes a TCP connection: the addresses of the host are tried in turn, within one time limit.
-pub(super) async fn dial<R: Runtime>(
-    shared: &ClientShared,
-) -> Result<(R::Stream, SocketAddr), ConnectErrorKind> {
+/// Makes a connection to the server.
+pub(super) async fn dial<R: Runtime>(shared: &ClientShared) -> Result<Dialled, ConnectErrorKind> {
     shared.state.change(|state| state.stage = Stage::Connecting);
-    let runtime = R::default();
-    let after = shared.descriptor.connect_timeout;
-    let sleep = runtime.sleep_until(runtime.now() + after);
-    match race(dial_any::<R>(shared), sleep).await {
-        First::Left(outcome) => outcome.map_err(ConnectErrorKind::from),
-        First::Right(()) => Err(ConnectErrorKind::TimedOut { after }),
-    }
-}
-
-async fn dial_any<R: Runtime>(shared: &ClientShared) -> io::Result<(R::Stream, SocketAddr)> {
-    let runtime = R::default();
     let descriptor = &shared.descriptor;
-    let mut addresses = runtime.resolve(&descriptor.server_host, descriptor.server_port).await?;
-    if descriptor.use_ipv6 {
-        addresses.retain(SocketAddr::is_ipv6);
-    }
-    let mut last = io::Error::new(io::ErrorKind::NotFound, "the host has no address");
-    for address in addresses {
-        match runtime.connect(address).await {
-            Ok(stream) => return Ok((stream, address)),
-            Err(error) => last = error,
-        }
-    }
-    Err(last)
+    let target = Target {
+        address: descriptor.target(),
+        ipv6_only: descriptor.use_ipv6,
+        tls: shared.tls.as_ref().map(|tls| (tls, descriptor.tls_name())),
+        timeout: descriptor.connect_timeout,
+    };
+    net::dial::dial::<R>(&target).await
 }
 
 /// Whoever waits for the client must not wait for ever, not even when the runtime shuts down.

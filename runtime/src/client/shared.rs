@@ -15,6 +15,7 @@ use crate::entropy;
 use crate::error::{ConfigError, ConnectErrorKind};
 use crate::hooks::Hooks;
 use crate::link::Link;
+use crate::net::{BoxTransport, TlsClient};
 use crate::owner::Owner;
 use crate::peer::ConnectionId;
 use crate::router::Router;
@@ -25,6 +26,7 @@ use crate::watched::Watched;
 pub(crate) struct ClientShared {
     pub(crate) machine: Machine,
     pub(crate) descriptor: ClientDescriptor,
+    pub(super) tls: Option<TlsClient>,
     pub(crate) router: Router,
     pub(super) hooks: ClientHooks,
     pub(crate) subscribers: Subscribers,
@@ -114,6 +116,7 @@ impl ClientShared {
     pub(super) fn new(
         machine: Machine,
         descriptor: ClientDescriptor,
+        tls: Option<TlsClient>,
         router: Router,
         hooks: ClientHooks,
     ) -> Self {
@@ -128,6 +131,7 @@ impl ClientShared {
         Self {
             machine,
             descriptor,
+            tls,
             router,
             hooks,
             subscribers: Subscribers::default(),
@@ -137,18 +141,17 @@ impl ClientShared {
     }
 
     /// Begins a connection over `stream`.
-    pub(super) fn attach<S>(
+    pub(super) fn attach(
         self: &Arc<Self>,
-        stream: S,
+        stream: BoxTransport,
         remote: Option<SocketAddr>,
-    ) -> Result<Driver<S>, ConnectErrorKind>
-    where
-        S: futures_io::AsyncRead + futures_io::AsyncWrite + Unpin,
-    {
+    ) -> Result<Driver, ConnectErrorKind> {
         let now = self.machine.now();
         let wall = WallAnchor { at: now, unix_millis: self.machine.unix_millis() };
         let id = ConnectionId::from_random(entropy::draw()?);
-        let config = self.descriptor.config(wall);
+        let session = stream.session();
+        let mut config = self.descriptor.config(wall);
+        config.channel_binding = session.as_ref().and_then(|session| session.binding);
         let keys = self.state.read(|state| state.keys.clone());
         let credentials = self.descriptor.credentials(keys)?;
         let entropy = Entropy(entropy::draw()?);
@@ -160,6 +163,7 @@ impl ClientShared {
             })?;
         let owner = Owner::Client(Arc::clone(self));
         let link = Link::new(id, remote, self.machine, owner, connection);
+        link.lock().tls = session.map(|session| Arc::new(session.info));
         let stopping = self.state.change(|state| {
             state.stage = Stage::Authenticating(Arc::clone(&link));
             state.stopping

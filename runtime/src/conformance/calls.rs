@@ -10,8 +10,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::Outcome;
 use super::support::{check, client, connect, eventually, pause, server};
+use super::{Net, Outcome};
 use crate::error::CallError;
 use crate::peer::Peer;
 use crate::router::Method;
@@ -33,15 +33,15 @@ fn remote(outcome: Result<Value, CallError>) -> Result<RpcError, Box<dyn std::er
 }
 
 /// Typed, untyped and without parameters.
-pub async fn answers<R: Runtime>() -> Outcome {
-    let server = server::<R>()
+pub async fn answers<N: Net>() -> Outcome {
+    let server = server::<N>()
         .rpc("add", |Params(p): Params<Add>| async move { p.a + p.b })
         .rpc("echo", |RawParams(params): RawParams| async move { RawReply(params) })
         .rpc("count", |Params(p): Params<serde_json::Map<String, Value>>| async move { p.len() })
         .rpc("nothing", || async {})
         .start()
         .await?;
-    let client = connect::<R>(&server).await?;
+    let client = connect::<N>(&server).await?;
     let sum: i64 = client.call("add", &Add { a: 10, b: 20 }).await?;
     check(sum == 30, sum)?;
     let sum: i64 = client.call("add", &json!({"b": 1, "a": -1})).await?;
@@ -64,13 +64,13 @@ pub async fn answers<R: Runtime>() -> Outcome {
 }
 
 /// Code, words and details arrive.
-pub async fn reports_errors_of_handlers<R: Runtime>() -> Outcome {
+pub async fn reports_errors_of_handlers<N: Net>() -> Outcome {
     async fn fail() -> Result<(), RpcError> {
         let error = RpcError::new(ErrorCode::Other(4711), "no such user");
         Err(error.with_details(&json!({"id": 7})).unwrap_or_else(|_| RpcError::internal("?")))
     }
-    let server = server::<R>().rpc("fail", fail).start().await?;
-    let client = connect::<R>(&server).await?;
+    let server = server::<N>().rpc("fail", fail).start().await?;
+    let client = connect::<N>(&server).await?;
     let error = remote(client.call("fail", &()).await)?;
     check((error.code.number(), &*error.message) == (4711, "no such user"), &error)?;
     let details: Value = crate::from_slice(&error.details.unwrap_or_default())?;
@@ -80,9 +80,9 @@ pub async fn reports_errors_of_handlers<R: Runtime>() -> Outcome {
 }
 
 /// The connection survives it.
-pub async fn refuses_unknown_methods<R: Runtime>() -> Outcome {
-    let server = server::<R>().start().await?;
-    let client = connect::<R>(&server).await?;
+pub async fn refuses_unknown_methods<N: Net>() -> Outcome {
+    let server = server::<N>().start().await?;
+    let client = connect::<N>(&server).await?;
     let error = remote(client.call("nope", &()).await)?;
     check(error == RpcError::method_not_found("nope"), &error)?;
     client.ping().await?;
@@ -91,16 +91,16 @@ pub async fn refuses_unknown_methods<R: Runtime>() -> Outcome {
 }
 
 /// The caller learns which method, which field, and what is wrong with it.
-pub async fn names_the_field_that_does_not_fit<R: Runtime>() -> Outcome {
+pub async fn names_the_field_that_does_not_fit<N: Net>() -> Outcome {
     #[derive(Deserialize, JsonSchema)]
     struct Outer {
         inner: Add,
     }
-    let server = server::<R>()
+    let server = server::<N>()
         .rpc("nested", |Params(p): Params<Outer>| async move { p.inner.a + p.inner.b })
         .start()
         .await?;
-    let client = connect::<R>(&server).await?;
+    let client = connect::<N>(&server).await?;
     let error = remote(client.call("nested", &json!({"inner": {"a": 1, "b": "x"}})).await)?;
     check(error.code == ErrorCode::Validation, &error)?;
     check(error.message.contains("nested") && error.message.contains("`inner.b`"), &error)?;
@@ -111,10 +111,10 @@ pub async fn names_the_field_that_does_not_fit<R: Runtime>() -> Outcome {
 }
 
 /// A late answer harms nobody.
-pub async fn times_out<R: Runtime>() -> Outcome {
-    let slow = || async { pause::<R>(Duration::from_millis(400)).await };
-    let server = server::<R>().rpc("slow", slow).start().await?;
-    let client = connect::<R>(&server).await?;
+pub async fn times_out<N: Net>() -> Outcome {
+    let slow = || async { pause::<N>(Duration::from_millis(400)).await };
+    let server = server::<N>().rpc("slow", slow).start().await?;
+    let client = connect::<N>(&server).await?;
     let span = Duration::from_millis(50);
     let outcome = client.call::<_, ()>("slow", &()).timeout(span).await;
     let timed_out = CallError::Failed(CallFailure::TimedOut { after: span });
@@ -126,13 +126,13 @@ pub async fn times_out<R: Runtime>() -> Outcome {
 }
 
 /// Dropped calls leave nothing behind.
-pub async fn is_cancelled_by_dropping<R: Runtime>() -> Outcome {
-    let server = server::<R>()
+pub async fn is_cancelled_by_dropping<N: Net>() -> Outcome {
+    let server = server::<N>()
         .rpc("forever", std::future::pending::<()>)
         .rpc("answer", || async { 42 })
         .start()
         .await?;
-    let client = connect::<R>(&server).await?;
+    let client = connect::<N>(&server).await?;
     // More than may be open at a time, so cancelling must make room.
     for _ in 0..30 {
         for _ in 0..4 {
@@ -154,46 +154,46 @@ pub async fn is_cancelled_by_dropping<R: Runtime>() -> Outcome {
 }
 
 /// 500 calls in flight, more than the server runs handlers at a time.
-pub async fn serves_many_at_once<R: Runtime>() -> Outcome {
-    let server = server::<R>()
+pub async fn serves_many_at_once<N: Net>() -> Outcome {
+    let server = server::<N>()
         .rpc("late", |Params((n,)): Params<(u64,)>| async move {
-            pause::<R>(Duration::from_millis(n % 7)).await;
+            pause::<N>(Duration::from_millis(n % 7)).await;
             n * 2
         })
         .start()
         .await?;
-    let client = connect::<R>(&server).await?;
+    let client = connect::<N>(&server).await?;
     let done = Arc::new(AtomicUsize::new(0));
     for n in 0..500_u64 {
         let (client, done) = (client.clone(), Arc::clone(&done));
-        R::default().spawn(async move {
+        N::Runtime::default().spawn(async move {
             if client.call("late", &(n,)).await == Ok(n * 2) {
                 done.fetch_add(1, Ordering::Relaxed);
             }
         });
     }
-    eventually::<R>("all 500 are answered", || done.load(Ordering::Relaxed) == 500).await?;
+    eventually::<N>("all 500 are answered", || done.load(Ordering::Relaxed) == 500).await?;
     server.stop().await;
     Ok(())
 }
 
 /// One panic costs one answer.
-pub async fn contains_panics<R: Runtime>() -> Outcome {
-    let server = server::<R>()
+pub async fn contains_panics<N: Net>() -> Outcome {
+    let server = server::<N>()
         .rpc("soon", || async {
             if true {
                 panic!("on purpose");
             }
         })
         .rpc("later", || async {
-            pause::<R>(Duration::from_millis(1)).await;
+            pause::<N>(Duration::from_millis(1)).await;
             if true {
                 panic!("{} purpose", "on");
             }
         })
         .start()
         .await?;
-    let client = connect::<R>(&server).await?;
+    let client = connect::<N>(&server).await?;
     for method in ["soon", "later"] {
         let error = remote(client.call(method, &()).await)?;
         let words = format!("Error in {method}: on purpose");
@@ -205,11 +205,11 @@ pub async fn contains_panics<R: Runtime>() -> Outcome {
 }
 
 /// Names, parameters, types and descriptions come from the handlers.
-pub async fn discovers_methods<R: Runtime>() -> Outcome {
+pub async fn discovers_methods<N: Net>() -> Outcome {
     let add = Method::new("add").describe("Add two numbers.");
     let server =
-        server::<R>().rpc(add, |Params(p): Params<Add>| async move { p.a + p.b }).start().await?;
-    let client = connect::<R>(&server).await?;
+        server::<N>().rpc(add, |Params(p): Params<Add>| async move { p.a + p.b }).start().await?;
+    let client = connect::<N>(&server).await?;
     let methods = client.discover().await?;
     check(methods == server.methods(), &methods)?;
     let add = methods.iter().find(|method| method.name == "add").ok_or("add is not listed")?;
@@ -221,8 +221,8 @@ pub async fn discovers_methods<R: Runtime>() -> Outcome {
 }
 
 /// After login both sides are alike.
-pub async fn calls_the_client_too<R: Runtime>() -> Outcome {
-    let server = server::<R>()
+pub async fn calls_the_client_too<N: Net>() -> Outcome {
+    let server = server::<N>()
         .rpc("relay", |peer: Peer, Params((n,)): Params<(i64,)>| async move {
             let squared: i64 = peer
                 .call("square", &(n,))
@@ -232,7 +232,7 @@ pub async fn calls_the_client_too<R: Runtime>() -> Outcome {
         })
         .start()
         .await?;
-    let client = client::<R>(&server)
+    let client = client::<N>(&server)
         .rpc("square", |Params((n,)): Params<(i64,)>| async move { n * n })
         .connect()
         .await?;
@@ -243,23 +243,23 @@ pub async fn calls_the_client_too<R: Runtime>() -> Outcome {
 }
 
 /// Handlers begin in the order of arrival.
-pub async fn starts_handlers_in_order<R: Runtime>() -> Outcome {
+pub async fn starts_handlers_in_order<N: Net>() -> Outcome {
     type Log = Arc<Mutex<Vec<u32>>>;
     let log = Log::default();
-    let server = server::<R>()
+    let server = server::<N>()
         .state(Arc::clone(&log))
         .on("note", |State(log): State<Log>, crate::Data(n): crate::Data<u32>| async move {
             log.lock().unwrap_or_else(|log| log.into_inner()).push(n);
-            pause::<R>(Duration::from_millis(u64::from(n % 3))).await;
+            pause::<N>(Duration::from_millis(u64::from(n % 3))).await;
         })
         .start()
         .await?;
-    let client = connect::<R>(&server).await?;
+    let client = connect::<N>(&server).await?;
     for n in 0..300_u32 {
         client.send("note", &n).await?;
     }
     let count = || log.lock().map_or(0, |log| log.len());
-    eventually::<R>("all notes are taken", || count() == 300).await?;
+    eventually::<N>("all notes are taken", || count() == 300).await?;
     let taken = log.lock().map(|log| log.clone()).unwrap_or_default();
     check(taken.is_sorted(), taken)?;
     server.stop().await;

@@ -5,17 +5,17 @@ use std::time::Duration;
 
 use cndt_core::connection::{CallFailure, CloseReason};
 
-use super::Outcome;
 use super::support::{
-    check, client_descriptor, connect, eventually, login_as_server, loopback, pause, server,
-    server_descriptor,
+    check, client_descriptor, connect, eventually, listen, login_as_server, pause, server,
+    server_descriptor, to,
 };
+use super::{Net, Outcome, Tcp};
 use crate::client::{Client, ClientHandle, ConnectionState};
 use crate::error::{CallError, NotConnected};
 use crate::peer::Peer;
 use crate::race::{First, race};
 use crate::rt::Runtime;
-use crate::server::{Server, ServerHandle};
+use crate::server::ServerHandle;
 
 /// Words in order of what happened.
 #[derive(Clone, Default)]
@@ -33,15 +33,14 @@ impl Log {
 
 /// No caller waits for its time-out.
 pub async fn fails_calls_at_once_when_the_connection_is_lost<R: Runtime>() -> Outcome {
-    let runtime = R::default();
-    let listener = runtime.bind(loopback()).await?;
-    let client = Client::<R>::new(client_descriptor(runtime.local_addr(&listener)?)).connect();
+    let (listener, address) = listen::<R>()?;
+    let client = Client::<R>::new(to(address)).connect();
     let accepting = login_as_server::<R>(&listener);
     let (stream, client) = both(accepting, client).await;
     let (stream, client) = (stream?, client?);
     let call = client.call::<_, ()>("never", &()).timeout(Duration::from_secs(600));
     let cut = async {
-        pause::<R>(Duration::from_millis(50)).await;
+        pause::<Tcp<R>>(Duration::from_millis(50)).await;
         drop(stream);
         std::future::pending::<()>().await;
     };
@@ -54,17 +53,16 @@ pub async fn fails_calls_at_once_when_the_connection_is_lost<R: Runtime>() -> Ou
 }
 
 /// A client comes back to a server that comes back, and its hooks run in order.
-pub async fn reconnects<R: Runtime>() -> Outcome {
+pub async fn reconnects<N: Net>() -> Outcome {
     let log = Log::default();
-    let first = server::<R>().rpc("name", || async { "first" }).start().await?;
-    let address = first.address();
-    let descriptor = client_descriptor(address)
+    let first = server::<N>().rpc("name", || async { "first" }).start().await?;
+    let descriptor = client_descriptor::<N>(&first)
         .reconnect_enabled(true)
         .reconnect_attempts(0)
         .reconnect_delay(Duration::from_millis(20))
         .reconnect_delay_max(Duration::from_millis(100));
     let (connected, gone, back) = (log.clone(), log.clone(), log.clone());
-    let client = Client::<R>::new(descriptor)
+    let client = N::client(descriptor)
         .on_connect(move |_: ClientHandle| {
             let log = connected.clone();
             async move { log.note("connect") }
@@ -83,21 +81,21 @@ pub async fn reconnects<R: Runtime>() -> Outcome {
     let name: String = client.call("name", &()).await?;
     check(name == "first", name)?;
     first.stop().await;
-    eventually::<R>("the client notices", || !client.is_connected()).await?;
+    eventually::<N>("the client notices", || !client.is_connected()).await?;
     let outcome = client.call::<_, String>("name", &()).await;
     check(outcome == Err(CallError::NotConnected(NotConnected)), outcome)?;
 
-    let second = Server::<R>::new(server_descriptor().port(address.port()))
+    let second = N::server(N::same_place(server_descriptor(), &first))
         .rpc("name", || async { "second" })
         .start()
         .await?;
-    eventually::<R>("the client is back", || client.state() == ConnectionState::Active).await?;
+    eventually::<N>("the client is back", || client.state() == ConnectionState::Active).await?;
     let name: String = client.call("name", &()).await?;
     check(name == "second", name)?;
     check(log.words() == ["connect", "disconnect", "connect", "reconnect"], log.words())?;
     check(client.health().logins == 2, client.health())?;
     // Subscriptions live on.
-    eventually::<R>("the server knows the client", || second.connection_count() == 1).await?;
+    eventually::<N>("the server knows the client", || second.connection_count() == 1).await?;
     second.broadcast("news", &1).send()?;
     check(messages.next().await.is_some(), "the subscription ended")?;
     client.disconnect().await;
@@ -107,14 +105,14 @@ pub async fn reconnects<R: Runtime>() -> Outcome {
 }
 
 /// Attempts end, and whoever waits learns of it.
-pub async fn gives_up_reconnecting<R: Runtime>() -> Outcome {
-    let server = server::<R>().start().await?;
-    let descriptor = client_descriptor(server.address())
+pub async fn gives_up_reconnecting<N: Net>() -> Outcome {
+    let server = server::<N>().start().await?;
+    let descriptor = client_descriptor::<N>(&server)
         .reconnect_enabled(true)
         .reconnect_attempts(2)
         .reconnect_delay(Duration::from_millis(10))
         .reconnect_delay_max(Duration::from_millis(20));
-    let client = Client::<R>::new(descriptor).connect().await?;
+    let client = N::client(descriptor).connect().await?;
     let mut messages = client.messages();
     server.stop().await;
     client.closed().await;
@@ -124,12 +122,12 @@ pub async fn gives_up_reconnecting<R: Runtime>() -> Outcome {
 }
 
 /// A graceful stop answers what it has begun to serve, and frees the port.
-pub async fn finishes_calls_when_it_stops<R: Runtime>() -> Outcome {
+pub async fn finishes_calls_when_it_stops<N: Net>() -> Outcome {
     let log = Log::default();
     let (shutdown, left) = (log.clone(), log.clone());
-    let server = server::<R>()
+    let server = server::<N>()
         .rpc("slow", || async {
-            pause::<R>(Duration::from_millis(200)).await;
+            pause::<N>(Duration::from_millis(200)).await;
             "finished"
         })
         .on_client_disconnect(move |_: Peer| {
@@ -142,9 +140,9 @@ pub async fn finishes_calls_when_it_stops<R: Runtime>() -> Outcome {
         })
         .start()
         .await?;
-    let client = connect::<R>(&server).await?;
+    let client = connect::<N>(&server).await?;
     let stop = async {
-        pause::<R>(Duration::from_millis(50)).await;
+        pause::<N>(Duration::from_millis(50)).await;
         server.stop().await;
     };
     let (outcome, ()) = both(client.call::<_, String>("slow", &()), stop).await;
@@ -154,31 +152,29 @@ pub async fn finishes_calls_when_it_stops<R: Runtime>() -> Outcome {
     client.closed().await;
     // Stopping twice is stopping once.
     server.stop().await;
-    let runtime = R::default();
-    let refused = runtime.connect(server.address()).await;
-    check(refused.is_err(), "someone still listens")
+    check(connect::<N>(&server).await.is_err(), "someone still listens")
 }
 
 /// No handle, no connection.
-pub async fn closes_when_the_last_handle_is_gone<R: Runtime>() -> Outcome {
-    let server = server::<R>().start().await?;
-    let client = connect::<R>(&server).await?;
+pub async fn closes_when_the_last_handle_is_gone<N: Net>() -> Outcome {
+    let server = server::<N>().start().await?;
+    let client = connect::<N>(&server).await?;
     let clone = client.clone();
-    eventually::<R>("the server knows the client", || server.connection_count() == 1).await?;
+    eventually::<N>("the server knows the client", || server.connection_count() == 1).await?;
     drop(client);
     clone.ping().await?;
     drop(clone);
-    eventually::<R>("the connection ends", || server.connection_count() == 0).await?;
+    eventually::<N>("the connection ends", || server.connection_count() == 0).await?;
     server.stop().await;
     Ok(())
 }
 
 /// A hook that fails or panics stops neither the others nor the server.
-pub async fn runs_hooks_despite_failures<R: Runtime>() -> Outcome {
+pub async fn runs_hooks_despite_failures<N: Net>() -> Outcome {
     let log = Log::default();
     let (startup, connected) = (log.clone(), log.clone());
     let served = log.clone();
-    let server = server::<R>()
+    let server = server::<N>()
         .on_startup(|_: ServerHandle| async {
             if true {
                 panic!("on purpose");
@@ -188,7 +184,11 @@ pub async fn runs_hooks_despite_failures<R: Runtime>() -> Outcome {
         .on_startup(move |server: ServerHandle| {
             let log = startup.clone();
             async move {
-                log.note(if server.address().port() > 0 { "startup" } else { "no port" });
+                log.note(if server.local_addresses().is_empty() {
+                    "no address"
+                } else {
+                    "startup"
+                });
             }
         })
         .on_client_connect(|_: Peer| async {
@@ -199,7 +199,7 @@ pub async fn runs_hooks_despite_failures<R: Runtime>() -> Outcome {
         .on_client_connect(move |_: Peer| {
             let log = connected.clone();
             async move {
-                pause::<R>(Duration::from_millis(30)).await;
+                pause::<N>(Duration::from_millis(30)).await;
                 log.note("client");
             }
         })
@@ -209,7 +209,7 @@ pub async fn runs_hooks_despite_failures<R: Runtime>() -> Outcome {
         })
         .start()
         .await?;
-    let client = connect::<R>(&server).await?;
+    let client = connect::<N>(&server).await?;
     client.call::<_, ()>("serve", &()).await?;
     check(log.words() == ["startup", "client", "served"], log.words())?;
     server.stop().await;
@@ -217,8 +217,8 @@ pub async fn runs_hooks_despite_failures<R: Runtime>() -> Outcome {
 }
 
 /// Hooks and handlers may end the connection that they belong to.
-pub async fn may_be_closed_from_within<R: Runtime>() -> Outcome {
-    let server = server::<R>()
+pub async fn may_be_closed_from_within<N: Net>() -> Outcome {
+    let server = server::<N>()
         .on_client_connect(|peer: Peer| async move {
             if peer.name() == "unwanted" {
                 peer.close().await;
@@ -226,11 +226,11 @@ pub async fn may_be_closed_from_within<R: Runtime>() -> Outcome {
         })
         .start()
         .await?;
-    let descriptor = client_descriptor(server.address()).name("unwanted");
-    if let Ok(client) = Client::<R>::new(descriptor).connect().await {
+    let descriptor = client_descriptor::<N>(&server).name("unwanted");
+    if let Ok(client) = N::client(descriptor).connect().await {
         client.closed().await;
     }
-    let client = Client::<R>::new(client_descriptor(server.address()))
+    let client = N::client(client_descriptor::<N>(&server))
         .on_connect(|client: ClientHandle| async move { client.disconnect().await })
         .on_disconnect(|client: ClientHandle, _| async move { client.disconnect().await })
         .connect()
@@ -238,11 +238,11 @@ pub async fn may_be_closed_from_within<R: Runtime>() -> Outcome {
     if let Ok(client) = client {
         client.disconnect().await;
     }
-    let client = Client::<R>::new(client_descriptor(server.address()))
+    let client = N::client(client_descriptor::<N>(&server))
         .on("leave", |client: ClientHandle| async move { client.disconnect().await })
         .connect()
         .await?;
-    eventually::<R>("the server knows the client", || server.connection_count() == 1).await?;
+    eventually::<N>("the server knows the client", || server.connection_count() == 1).await?;
     server.broadcast("leave", &()).send()?;
     client.closed().await;
     server.stop().await;

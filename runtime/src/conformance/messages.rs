@@ -7,8 +7,8 @@ use std::time::Duration;
 use cndt_core::rpc::RpcError;
 use serde_json::{Value, json};
 
-use super::Outcome;
 use super::support::{check, client, connect, eventually, server};
+use super::{Net, Outcome};
 use crate::peer::Peer;
 use crate::router::RawReply;
 use crate::router::extract::{Data, RawParams};
@@ -16,8 +16,8 @@ use crate::rt::Runtime;
 use crate::server::ServerHandle;
 
 /// A value answers as `<type>_response`; nothing answers nothing.
-pub async fn answers_messages<R: Runtime>() -> Outcome {
-    let server = server::<R>()
+pub async fn answers_messages<N: Net>() -> Outcome {
+    let server = server::<N>()
         .on("greeting", |Data(data): Data<Value>| async move {
             json!({"reply": format!("Hello, {}!", data["name"].as_str().unwrap_or("stranger"))})
         })
@@ -32,7 +32,7 @@ pub async fn answers_messages<R: Runtime>() -> Outcome {
         .on("last", || async { Ok::<_, RpcError>("done") })
         .start()
         .await?;
-    let client = connect::<R>(&server).await?;
+    let client = connect::<N>(&server).await?;
     let mut messages = client.messages();
     for name in ["quiet", "none", "failing", "panicking", "unknown"] {
         client.send(name, &json!({})).await?;
@@ -50,11 +50,11 @@ pub async fn answers_messages<R: Runtime>() -> Outcome {
 }
 
 /// Handlers take theirs, subscriptions get the rest, and end with the client.
-pub async fn hands_out_what_no_handler_takes<R: Runtime>() -> Outcome {
-    let server = server::<R>().start().await?;
+pub async fn hands_out_what_no_handler_takes<N: Net>() -> Outcome {
+    let server = server::<N>().start().await?;
     let taken = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&taken);
-    let client = client::<R>(&server)
+    let client = client::<N>(&server)
         .on("taken", move || {
             count.fetch_add(1, Ordering::Relaxed);
             async {}
@@ -62,7 +62,7 @@ pub async fn hands_out_what_no_handler_takes<R: Runtime>() -> Outcome {
         .connect()
         .await?;
     let (mut one, mut other) = (client.messages(), client.messages());
-    eventually::<R>("the server knows the client", || server.connection_count() == 1).await?;
+    eventually::<N>("the server knows the client", || server.connection_count() == 1).await?;
     for n in 0..3 {
         server.broadcast("taken", &n).send()?;
         server.broadcast("free", &n).send()?;
@@ -82,8 +82,8 @@ pub async fn hands_out_what_no_handler_takes<R: Runtime>() -> Outcome {
 }
 
 /// Everyone but those who are left out.
-pub async fn broadcasts<R: Runtime>() -> Outcome {
-    let server = server::<R>()
+pub async fn broadcasts<N: Net>() -> Outcome {
+    let server = server::<N>()
         .on("chat", |server: ServerHandle, peer: Peer, RawParams(data): RawParams| async move {
             let text: String = crate::from_slice(&data).map_err(wrong)?;
             let sent = server.broadcast("chat", &text).exclude(peer.id()).send().map_err(wrong)?;
@@ -93,11 +93,11 @@ pub async fn broadcasts<R: Runtime>() -> Outcome {
         .await?;
     let mut clients = Vec::new();
     for _ in 0..4 {
-        let client = connect::<R>(&server).await?;
+        let client = connect::<N>(&server).await?;
         let messages = client.messages();
         clients.push((client, messages));
     }
-    eventually::<R>("all are there", || server.connection_count() == 4).await?;
+    eventually::<N>("all are there", || server.connection_count() == 4).await?;
     clients[0].0.send("chat", "hello").await?;
     let answer = clients[0].1.next().await.ok_or("no answer")?;
     check(&*answer.name == "chat_response", &answer)?;
@@ -120,23 +120,23 @@ fn wrong(error: impl std::fmt::Display) -> RpcError {
 }
 
 /// Five megabytes there and back, beside other traffic.
-pub async fn carries_large_payloads<R: Runtime>() -> Outcome {
-    let server = server::<R>()
+pub async fn carries_large_payloads<N: Net>() -> Outcome {
+    let server = server::<N>()
         .rpc("echo", |RawParams(params): RawParams| async move { RawReply(params) })
         .start()
         .await?;
-    let client = connect::<R>(&server).await?;
+    let client = connect::<N>(&server).await?;
     let text = "0123456789abcdef".repeat(5 * 1024 * 1024 / 16);
     let (one, other) = (client.clone(), text.clone());
     let same = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&same);
-    R::default().spawn(async move {
+    N::Runtime::default().spawn(async move {
         let echoed = one.call::<_, String>("echo", &other).timeout(Duration::from_secs(50)).await;
         count.fetch_add(usize::from(echoed == Ok(other)), Ordering::Relaxed);
     });
     let echoed: String = client.call("echo", &text).timeout(Duration::from_secs(50)).await?;
     check(echoed == text, echoed.len())?;
-    eventually::<R>("the other is echoed as well", || same.load(Ordering::Relaxed) == 1).await?;
+    eventually::<N>("the other is echoed as well", || same.load(Ordering::Relaxed) == 1).await?;
     let too_large = client.call::<_, Value>("echo", &text.repeat(3)).await;
     check(too_large.is_err(), too_large)?;
     client.ping().await?;

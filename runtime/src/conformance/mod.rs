@@ -17,8 +17,14 @@ pub mod calls;
 pub mod handshake;
 pub mod life;
 pub mod messages;
+mod net;
 pub mod pressure;
 mod support;
+pub mod transport;
+
+#[cfg(unix)]
+pub use net::Unix;
+pub use net::{Net, Tcp, Tls};
 
 use std::error::Error;
 use std::future::Future;
@@ -26,7 +32,7 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use crate::race::{First, race};
-use crate::rt::Runtime;
+use crate::rt::Runtime as _;
 
 /// How a case ends.
 pub type Outcome = Result<(), Box<dyn Error>>;
@@ -38,11 +44,11 @@ const CASE_MAX: Duration = Duration::from_secs(60);
 ///
 /// Boxed, because executors move a future about before they run it, and a test thread's stack is
 /// small.
-pub fn case<R: Runtime>(
+pub fn case<N: Net>(
     outcome: impl Future<Output = Outcome> + 'static,
 ) -> Pin<Box<dyn Future<Output = ()>>> {
     Box::pin(async move {
-        let runtime = R::default();
+        let runtime = N::Runtime::default();
         let sleep = runtime.sleep_until(runtime.now() + CASE_MAX);
         match race(outcome, sleep).await {
             First::Left(Ok(())) => {}
@@ -52,37 +58,55 @@ pub fn case<R: Runtime>(
     })
 }
 
-/// Makes one `#[test]` of each case: `conformance_tests!(Runtime, block_on)`.
+/// Makes one `#[test]` of each case: `conformance_tests!(Runtime, block_on)`. Most cases run over
+/// TCP, Unix sockets and TLS alike.
 #[macro_export]
 macro_rules! conformance_tests {
     ($runtime:ty, $block_on:path) => {
-        $crate::conformance_tests! { @cases $runtime, $block_on,
-            handshake: connects refuses_a_wrong_password tells_of_a_refused_port
-                gives_up_on_a_silent_peer notices_a_peer_of_another_protocol
-                refuses_the_dialect_that_is_not_named serves_both_dialects_on_one_port
-                lets_each_user_in_by_its_own_password refuses_one_client_too_many
-                serves_while_many_are_logging_in serves_any_stream;
-            calls: answers reports_errors_of_handlers refuses_unknown_methods
-                names_the_field_that_does_not_fit times_out is_cancelled_by_dropping
-                serves_many_at_once contains_panics discovers_methods
-                calls_the_client_too starts_handlers_in_order;
-            messages: answers_messages hands_out_what_no_handler_takes broadcasts
-                carries_large_payloads;
-            life: fails_calls_at_once_when_the_connection_is_lost reconnects
-                gives_up_reconnecting finishes_calls_when_it_stops
-                closes_when_the_last_handle_is_gone runs_hooks_despite_failures may_be_closed_from_within;
-            pressure: tells_of_unsent_messages pings_past_slow_handlers
-                is_not_held_up_by_a_client_that_does_not_read limits_the_rate_of_calls;
+        $crate::conformance_tests! { @over tcp, $crate::conformance::Tcp<$runtime>, $block_on }
+        #[cfg(unix)]
+        $crate::conformance_tests! { @over unix, $crate::conformance::Unix<$runtime>, $block_on }
+        $crate::conformance_tests! { @over tls, $crate::conformance::Tls<$runtime>, $block_on }
+        $crate::conformance_tests! { @cases $crate::conformance::Tcp<$runtime>, $runtime, $block_on,
+            handshake: tells_of_a_refused_port gives_up_on_a_silent_peer
+                notices_a_peer_of_another_protocol serves_while_many_are_logging_in
+                serves_any_stream;
+            life: fails_calls_at_once_when_the_connection_is_lost;
+            pressure: tells_of_unsent_messages is_not_held_up_by_a_client_that_does_not_read;
+            transport: reads_certificates_from_files binds_the_login_to_the_session
+                tells_when_only_one_side_speaks_tls listens_in_many_places
+                replaces_a_stale_unix_socket serves_both_families ends_its_write_half_alone;
         }
     };
-    (@cases $runtime:ty, $block_on:path, $($module:ident: $($name:ident)*;)*) => {
+    (@over $over:ident, $net:ty, $block_on:path) => {
+        mod $over {
+            #[allow(unused_imports, reason = "the function that blocks may be a path of its own")]
+            use super::*;
+            $crate::conformance_tests! { @cases $net, $net, $block_on,
+                handshake: connects refuses_a_wrong_password
+                    refuses_the_dialect_that_is_not_named serves_both_dialects_on_one_port
+                    lets_each_user_in_by_its_own_password refuses_one_client_too_many;
+                calls: answers reports_errors_of_handlers refuses_unknown_methods
+                    names_the_field_that_does_not_fit times_out is_cancelled_by_dropping
+                    serves_many_at_once contains_panics discovers_methods
+                    calls_the_client_too starts_handlers_in_order;
+                messages: answers_messages hands_out_what_no_handler_takes broadcasts
+                    carries_large_payloads;
+                life: reconnects gives_up_reconnecting finishes_calls_when_it_stops
+                    closes_when_the_last_handle_is_gone runs_hooks_despite_failures
+                    may_be_closed_from_within;
+                pressure: pings_past_slow_handlers limits_the_rate_of_calls;
+            }
+        }
+    };
+    (@cases $net:ty, $over:ty, $block_on:path, $($module:ident: $($name:ident)*;)*) => {
         $(mod $module {
             #[allow(unused_imports, reason = "the function that blocks may be a path of its own")]
             use super::*;
             $(#[test]
             fn $name() {
                 use $crate::conformance::{case, $module};
-                $block_on(case::<$runtime>($module::$name::<$runtime>()));
+                $block_on(case::<$net>($module::$name::<$over>()));
             })*
         })*
     };

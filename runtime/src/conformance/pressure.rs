@@ -5,22 +5,20 @@ use std::time::Duration;
 use cndt_core::connection::{CallFailure, CloseReason};
 use cndt_core::rpc::ErrorCode;
 
-use super::Outcome;
 use super::support::{
-    check, client_descriptor, connect, eventually, login_as_client, login_as_server, loopback,
-    pause, server, server_descriptor,
+    check, connect, eventually, listen, login_as_client, login_as_server, pause, server,
+    server_descriptor, to,
 };
+use super::{Net, Outcome, Tcp};
 use crate::client::Client;
 use crate::error::{CallError, DeliveryError};
 use crate::race::{First, race};
 use crate::rt::Runtime;
-use crate::server::Server;
 
 /// A sender learns that its message did not leave.
 pub async fn tells_of_unsent_messages<R: Runtime>() -> Outcome {
-    let runtime = R::default();
-    let listener = runtime.bind(loopback()).await?;
-    let client = Client::<R>::new(client_descriptor(runtime.local_addr(&listener)?));
+    let (listener, address) = listen::<R>()?;
+    let client = Client::<R>::new(to(address));
     let accepting = login_as_server::<R>(&listener);
     let (client, stream) = {
         let (mut accepting, mut connecting) =
@@ -37,7 +35,7 @@ pub async fn tells_of_unsent_messages<R: Runtime>() -> Outcome {
         match client
             .send("bulk", &large)
             .timeout(Duration::from_millis(300))
-            .await_or_give_up::<R>()
+            .await_or_give_up::<Tcp<R>>()
             .await
         {
             Some(Ok(())) => taken += 1,
@@ -51,7 +49,7 @@ pub async fn tells_of_unsent_messages<R: Runtime>() -> Outcome {
     check(refused.is_none(), refused)?;
     let last = client.send("bulk", &large).timeout(Duration::from_secs(600));
     let cut = async {
-        pause::<R>(Duration::from_millis(50)).await;
+        pause::<Tcp<R>>(Duration::from_millis(50)).await;
         drop(stream);
         std::future::pending::<()>().await;
     };
@@ -64,8 +62,8 @@ pub async fn tells_of_unsent_messages<R: Runtime>() -> Outcome {
 
 /// Waits for a delivery only so long; what is queued stays queued.
 trait GiveUp: Future + Sized {
-    async fn await_or_give_up<R: Runtime>(self) -> Option<Self::Output> {
-        match race(self, pause::<R>(Duration::from_millis(300))).await {
+    async fn await_or_give_up<N: Net>(self) -> Option<Self::Output> {
+        match race(self, pause::<N>(Duration::from_millis(300))).await {
             First::Left(outcome) => Some(outcome),
             First::Right(()) => None,
         }
@@ -75,16 +73,16 @@ trait GiveUp: Future + Sized {
 impl<F: Future> GiveUp for F {}
 
 /// Handlers that take their time hold up neither pings nor other calls.
-pub async fn pings_past_slow_handlers<R: Runtime>() -> Outcome {
-    let server = server::<R>()
+pub async fn pings_past_slow_handlers<N: Net>() -> Outcome {
+    let server = server::<N>()
         .rpc("forever", std::future::pending::<()>)
         .rpc("answer", || async { 42 })
         .start()
         .await?;
-    let client = connect::<R>(&server).await?;
+    let client = connect::<N>(&server).await?;
     for _ in 0..100 {
         let client = client.clone();
-        R::default().spawn(async move {
+        N::Runtime::default().spawn(async move {
             let _ = client.call::<_, ()>("forever", &()).await;
         });
     }
@@ -94,18 +92,18 @@ pub async fn pings_past_slow_handlers<R: Runtime>() -> Outcome {
     // Even when no further handler may start, pings are answered.
     for _ in 0..100 {
         let client = client.clone();
-        R::default().spawn(async move {
+        N::Runtime::default().spawn(async move {
             let _ = client.call::<_, ()>("forever", &()).await;
         });
     }
-    pause::<R>(Duration::from_millis(50)).await;
+    pause::<N>(Duration::from_millis(50)).await;
     let pings = async {
         for _ in 0..3 {
             client.ping().await?;
         }
         Ok::<_, crate::NotConnected>(())
     };
-    match race(pings, pause::<R>(Duration::from_secs(20))).await {
+    match race(pings, pause::<N>(Duration::from_secs(20))).await {
         First::Left(outcome) => outcome?,
         First::Right(()) => return Err("pings wait behind handlers".into()),
     }
@@ -122,14 +120,14 @@ pub async fn pings_past_slow_handlers<R: Runtime>() -> Outcome {
 /// A broadcast reaches those who read; those who do not are cut off in time.
 pub async fn is_not_held_up_by_a_client_that_does_not_read<R: Runtime>() -> Outcome {
     let patience = Duration::from_millis(800);
-    let server = Server::<R>::new(server_descriptor().connection_timeout(patience)).start().await?;
-    let reader = connect::<R>(&server).await?;
+    let server = Tcp::<R>::server(server_descriptor().connection_timeout(patience)).start().await?;
+    let reader = connect::<Tcp<R>>(&server).await?;
     let mut messages = reader.messages();
     // It must speak once after login, or the server takes it for a Python client that would lose
     // what comes together with the login.
     let mut deaf = login_as_client::<R>(server.address()).await?;
     super::support::write_all(&mut deaf, &ping_frame()).await?;
-    eventually::<R>("both are there", || server.connection_count() == 2).await?;
+    eventually::<Tcp<R>>("both are there", || server.connection_count() == 2).await?;
     reader.ping().await?;
     let stuck = server.connections();
     let stuck = stuck.iter().find(|peer| peer.name() == "cndt").ok_or("no deaf client")?;
@@ -145,18 +143,17 @@ pub async fn is_not_held_up_by_a_client_that_does_not_read<R: Runtime>() -> Outc
     check(refused > 0, "a client that does not read got everything")?;
     let reason = stuck.closed().await;
     check(matches!(reason, CloseReason::Stalled { .. }), reason)?;
-    eventually::<R>("only the reader is left", || server.connection_count() == 1).await?;
+    eventually::<Tcp<R>>("only the reader is left", || server.connection_count() == 1).await?;
     reader.ping().await?;
     server.stop().await;
     Ok(())
 }
 
 /// Calls beyond the rate fail at once, and say when to try again.
-pub async fn limits_the_rate_of_calls<R: Runtime>() -> Outcome {
-    let server =
-        Server::<R>::new(server_descriptor().rate_limit(2)).rpc("one", || async { 1 }).start();
+pub async fn limits_the_rate_of_calls<N: Net>() -> Outcome {
+    let server = N::server(server_descriptor().rate_limit(2)).rpc("one", || async { 1 }).start();
     let server = server.await?;
-    let client = connect::<R>(&server).await?;
+    let client = connect::<N>(&server).await?;
     let mut refused = None;
     for _ in 0..50 {
         match client.call::<_, i32>("one", &()).await {

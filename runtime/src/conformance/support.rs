@@ -11,6 +11,7 @@ use cndt_core::auth::{Access, Credentials, Entropy};
 use cndt_core::connection::{Config, Connection, PhaseName};
 use futures_io::{AsyncRead, AsyncWrite};
 
+use super::Net;
 use crate::client::{Client, ClientHandle};
 use crate::descriptor::{ClientDescriptor, ServerDescriptor};
 use crate::error::ConnectError;
@@ -34,33 +35,47 @@ pub(super) fn server_descriptor() -> ServerDescriptor {
         .password_iterations(ITERATIONS)
 }
 
-pub(super) fn server<R: Runtime>() -> Server<R> {
-    Server::new(server_descriptor())
+pub(super) fn server<N: Net>() -> Server<N::Runtime> {
+    N::server(server_descriptor())
 }
 
-pub(super) fn client_descriptor(address: SocketAddr) -> ClientDescriptor {
+/// For whoever listens at an address of TCP.
+pub(super) fn to(address: SocketAddr) -> ClientDescriptor {
     ClientDescriptor::new(address.ip().to_string(), address.port(), PASSWORD)
         .password_iterations_min(ITERATIONS)
         .reconnect_enabled(false)
 }
 
-pub(super) fn client<R: Runtime>(server: &ServerHandle) -> Client<R> {
-    Client::new(client_descriptor(server.address()))
+pub(super) fn client_descriptor<N: Net>(server: &ServerHandle) -> ClientDescriptor {
+    let (host, port) = N::reach(server);
+    let mut descriptor = to(loopback());
+    descriptor.server_host = host;
+    descriptor.server_port = port;
+    descriptor
 }
 
-pub(super) async fn connect<R: Runtime>(
-    server: &ServerHandle,
-) -> Result<ClientHandle, ConnectError> {
-    client::<R>(server).connect().await
+pub(super) fn client<N: Net>(server: &ServerHandle) -> Client<N::Runtime> {
+    N::client(client_descriptor::<N>(server))
 }
 
-pub(super) async fn pause<R: Runtime>(span: Duration) {
-    let runtime = R::default();
+pub(super) async fn connect<N: Net>(server: &ServerHandle) -> Result<ClientHandle, ConnectError> {
+    client::<N>(server).connect().await
+}
+
+pub(super) async fn pause<N: Net>(span: Duration) {
+    let runtime = N::Runtime::default();
     runtime.sleep_until(runtime.now() + span).await;
 }
 
+/// A socket that a case answers on by hand.
+pub(super) fn listen<R: Runtime>() -> io::Result<(R::Listener, SocketAddr)> {
+    let listener = crate::net::listen(loopback(), false)?;
+    let address = listener.local_addr()?;
+    Ok((R::default().listen(listener)?, address))
+}
+
 /// Waits until `holds`.
-pub(super) async fn eventually<R: Runtime>(
+pub(super) async fn eventually<N: Net>(
     what: &str,
     mut holds: impl FnMut() -> bool,
 ) -> Result<(), Box<dyn Error>> {
@@ -68,7 +83,7 @@ pub(super) async fn eventually<R: Runtime>(
         if holds() {
             return Ok(());
         }
-        pause::<R>(Duration::from_millis(5)).await;
+        pause::<N>(Duration::from_millis(5)).await;
     }
     Err(format!("never happened: {what}").into())
 }

@@ -9,19 +9,20 @@ use cndt_core::wire::Dialect;
 
 use super::{
     Password, RPC_TIMEOUT, SEND_TIMEOUT, descriptor, ensure, ensure_buffer_size, ensure_heartbeat,
-    ensure_identity, ensure_iterations, ensure_message_size, ensure_password, ensure_positive,
-    ensure_queues,
+    ensure_identity, ensure_iterations, ensure_message_size, ensure_pair, ensure_password,
+    ensure_positive, ensure_queues,
 };
 use crate::driver::Pace;
 use crate::error::ConfigError;
+use crate::net::{Address, TlsClient};
 
 descriptor! {
     /// Whom a client connects to, and how. Host, port and password are required.
     ClientDescriptor;
     required {
-        /// Name or address of the server.
+        /// Name or address of the server, or `unix:PATH` for a Unix socket.
         server_host: String = String::new();
-        /// Port of the server.
+        /// Port of the server; of no use with a Unix socket.
         server_port: u16 = 0;
         /// What the server wants to know; 1 to 1024 bytes.
         password: Password = Password::from("");
@@ -35,6 +36,15 @@ descriptor! {
         description = "";
         /// Who logs in, in dialect `cndt`: 1 to 64 printable ASCII characters. `default`.
         user = "default";
+        /// PEM file with certificates of authorities that may have issued the server's. Empty: those
+        /// that the operating system trusts.
+        tls_ca = "";
+        /// PEM file with the certificate to show to the server (mutual TLS). Empty: none.
+        tls_certificate = "";
+        /// PEM file with the certificate's private key. Empty.
+        tls_key = "";
+        /// The name that the server's certificate must have. Empty: `server_host`.
+        tls_server_name = "";
     }
     values {
         /// The wire dialect. `cndt`; `netconduit` must be named, because its login can be recorded
@@ -43,6 +53,11 @@ descriptor! {
         /// The fewest iterations of key derivation that a server may ask for: 4,096 to 2,000,000.
         /// Fewer make a captured login cheap to guess at. 100,000.
         password_iterations_min: u32 = 100_000;
+        /// Whether TLS is spoken. Off.
+        tls: bool = false;
+        /// Whether the login is bound to the TLS session, so that nobody in between can pass it on.
+        /// On; a server behind a proxy that ends TLS wants it off.
+        tls_channel_binding: bool = true;
         /// Whether the host is looked up as IPv6. Off: every address that is found is tried.
         use_ipv6: bool = false;
         /// How long the TCP connection may take, the look-up of the name included, and then the
@@ -102,8 +117,48 @@ impl ClientDescriptor {
     /// The first that makes no sense, with what would.
     pub fn validate(&self) -> Result<(), ConfigError> {
         ensure(!self.server_host.is_empty(), "server_host", "must not be empty", "\"\"")?;
-        ensure(self.server_port > 0, "server_port", "must be from 1 to 65535", self.server_port)?;
+        let has_port = self.server_port > 0 || matches!(self.target(), Address::Unix(_));
+        ensure(has_port, "server_port", "must be from 1 to 65535", self.server_port)?;
+        self.validate_tls()?;
         self.validate_connection()
+    }
+
+    fn validate_tls(&self) -> Result<(), ConfigError> {
+        let files = [
+            ("tls_ca", &self.tls_ca),
+            ("tls_certificate", &self.tls_certificate),
+            ("tls_key", &self.tls_key),
+            ("tls_server_name", &self.tls_server_name),
+        ];
+        for (field, value) in files {
+            let is_useful = self.tls || value.is_empty();
+            ensure(is_useful, field, "must be empty unless tls is on", value)?;
+        }
+        let over_unix = self.tls && matches!(self.target(), Address::Unix(_));
+        ensure(!over_unix, "tls", "must be off with a Unix socket", "on")?;
+        let has = |file: &str| !file.is_empty();
+        ensure_pair(
+            ("tls_certificate", has(&self.tls_certificate)),
+            ("tls_key", has(&self.tls_key)),
+        )
+    }
+
+    /// How to speak TLS, if at all. Reads files.
+    pub(crate) fn tls_client(&self) -> Result<Option<TlsClient>, ConfigError> {
+        let Self { tls_ca, tls_certificate, tls_key, tls_channel_binding, .. } = self;
+        if !self.tls {
+            return Ok(None);
+        }
+        TlsClient::from_files(tls_ca, tls_certificate, tls_key, *tls_channel_binding).map(Some)
+    }
+
+    /// The name that the server's certificate must have.
+    pub(crate) fn tls_name(&self) -> &str {
+        if self.tls_server_name.is_empty() { &self.server_host } else { &self.tls_server_name }
+    }
+
+    pub(crate) fn target(&self) -> Address {
+        Address::new(&self.server_host, self.server_port)
     }
 
     /// Checks what matters once there is a stream.
@@ -188,7 +243,6 @@ impl ClientDescriptor {
 
     /// `host:port`, as people write it.
     pub(crate) fn address(&self) -> String {
-        let (host, port) = (&self.server_host, self.server_port);
-        if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
+        self.target().to_string()
     }
 }

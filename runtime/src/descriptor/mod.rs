@@ -204,6 +204,18 @@ fn ensure_positive(field: &'static str, span: Duration) -> Result<(), ConfigErro
     ensure(!span.is_zero(), field, "must be longer than nothing", format_args!("{span:?}"))
 }
 
+/// Two settings that need each other.
+fn ensure_pair(one: (&'static str, bool), other: (&'static str, bool)) -> Result<(), ConfigError> {
+    let ((name, is_set), (other_name, other_is_set)) = (one, other);
+    let missing = match (is_set, other_is_set) {
+        (true, false) => other_name,
+        (false, true) => name,
+        (true, true) | (false, false) => return Ok(()),
+    };
+    let expected = "must be set, since its counterpart is (tls_certificate and tls_key)";
+    Err(ConfigError::new(missing, expected, "empty"))
+}
+
 fn ensure_password(password: &Password) -> Result<(), ConfigError> {
     let length = password.expose().len();
     ensure((1..=1024).contains(&length), "password", "must have 1 to 1024 bytes", length)

@@ -8,10 +8,12 @@ use cndt_core::time::WallAnchor;
 
 use super::{
     Password, descriptor, ensure, ensure_buffer_size, ensure_heartbeat, ensure_identity,
-    ensure_iterations, ensure_message_size, ensure_password, ensure_positive, ensure_queues,
+    ensure_iterations, ensure_message_size, ensure_pair, ensure_password, ensure_positive,
+    ensure_queues,
 };
 use crate::driver::Pace;
 use crate::error::ConfigError;
+use crate::net::{Address, Listener, TlsServer};
 use crate::users::{HashError, ITERATIONS_DEFAULT, UserName, Users, hash_password};
 
 /// The highest rate that can be counted with.
@@ -32,14 +34,25 @@ descriptor! {
         version = "1.0.0";
         /// For people. Empty.
         description = "";
-        /// Name or address to listen on. `0.0.0.0`, or `::` with `ipv6`.
+        /// Name or address to listen on, or `unix:PATH` for a Unix socket. `0.0.0.0`, or `::` with
+        /// `ipv6`.
         host = "0.0.0.0";
+        /// PEM file with the certificate to show, and what it was issued by. With it the server speaks
+        /// TLS. Empty.
+        tls_certificate = "";
+        /// PEM file with the certificate's private key. Empty.
+        tls_key = "";
+        /// PEM file with certificates of authorities. With it only clients are let in that show a
+        /// certificate that one of them has issued (mutual TLS). Empty.
+        tls_client_ca = "";
     }
     values {
         /// Port to listen on; 0 takes a free one. 8080.
         port: u16 = 8080;
         /// Whether `host` is looked up as IPv6. Off.
         ipv6: bool = false;
+        /// Whether IPv4 stays away from a server on `::`. Off: it serves both.
+        ipv6_only: bool = false;
         /// Clients that may be logged in at a time; one more is refused. 100.
         max_connections: usize = 100;
         /// The largest payload, in bytes: 1 KiB to 100 MiB. 10 MiB.
@@ -123,6 +136,7 @@ impl ServerDescriptor {
     pub fn validate(&self) -> Result<(), ConfigError> {
         self.validate_access()?;
         ensure_identity(&self.name, &self.version)?;
+        self.validate_tls()?;
         ensure(!self.host.is_empty(), "host", "must not be empty", "\"\"")?;
         ensure(self.max_connections > 0, "max_connections", "must be at least 1", 0)?;
         ensure_message_size(self.max_message_size)?;
@@ -151,6 +165,27 @@ impl ServerDescriptor {
             "must be 0, or from 256 to 10^12",
             bytes,
         )
+    }
+
+    fn validate_tls(&self) -> Result<(), ConfigError> {
+        let has = |file: &str| !file.is_empty();
+        ensure_pair(
+            ("tls_certificate", has(&self.tls_certificate)),
+            ("tls_key", has(&self.tls_key)),
+        )?;
+        let is_mutual = has(&self.tls_client_ca);
+        let expected = "must be empty unless tls_certificate and tls_key are set";
+        let is_useful = !is_mutual || has(&self.tls_certificate);
+        ensure(is_useful, "tls_client_ca", expected, &self.tls_client_ca)
+    }
+
+    /// How to speak TLS, if at all. Reads files.
+    pub(crate) fn tls(&self) -> Result<Option<TlsServer>, ConfigError> {
+        let Self { tls_certificate, tls_key, tls_client_ca, .. } = self;
+        if tls_certificate.is_empty() {
+            return Ok(None);
+        }
+        TlsServer::from_files(tls_certificate, tls_key, tls_client_ca).map(Some)
     }
 
     fn validate_access(&self) -> Result<(), ConfigError> {
@@ -236,7 +271,8 @@ impl ServerDescriptor {
     }
 
     /// `0.0.0.0` is what nobody chose: with `ipv6` its counterpart is meant.
-    pub(crate) fn bind_host(&self) -> &str {
-        if self.ipv6 && self.host == "0.0.0.0" { "::" } else { &self.host }
+    pub(crate) fn listener(&self) -> Listener {
+        let host = if self.ipv6 && self.host == "0.0.0.0" { "::" } else { &self.host };
+        Address::new(host, self.port).into()
     }
 }

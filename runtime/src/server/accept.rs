@@ -1,10 +1,12 @@
 //! The loop that takes connections from one listener.
 
 use std::io;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use cndt_core::time::Instant;
 
+use crate::net::{BoxTransport, Plain, Socket, TlsServer};
 use crate::race::{First, race};
 use crate::rt::Runtime;
 
@@ -17,22 +19,27 @@ const LOG_PAUSE: Duration = Duration::from_secs(1);
 /// The longest.
 const PAUSE_MAX: Duration = Duration::from_secs(1);
 
-pub(super) async fn run<R: Runtime>(server: ServerHandle, listener: R::Listener, count: TaskCount) {
+pub(super) async fn run<R: Runtime>(
+    server: ServerHandle,
+    socket: Socket<R>,
+    tls: Option<TlsServer>,
+    count: TaskCount,
+) {
     let runtime = R::default();
     let mut pause = PAUSE_MIN;
     let mut quiet_until = Instant::ZERO;
     loop {
-        let error = match race(server.stopping(), runtime.accept(&listener)).await {
+        let error = match race(server.stopping(), accept(&socket, tls.as_ref())).await {
             First::Left(()) => break,
             First::Right(Ok((stream, address))) => {
                 pause = PAUSE_MIN;
-                if let Err(error) = server.serve_stream(stream, address) {
+                if let Err(error) = server.serve(stream, address) {
                     let now = runtime.now();
                     if now >= quiet_until {
                         quiet_until = now + LOG_PAUSE;
                         let refused = server.stats().refused;
                         tracing::warn!(
-                            target: "cndt", peer = %address, %error, refused,
+                            target: "cndt", peer = ?address, %error, refused,
                             "connection not taken",
                         );
                     }
@@ -54,8 +61,27 @@ pub(super) async fn run<R: Runtime>(server: ServerHandle, listener: R::Listener,
         pause = (pause * 2).min(PAUSE_MAX);
     }
     // The port is free before the server counts as stopped.
-    drop(listener);
+    drop(socket);
     drop(count);
+}
+
+async fn accept<R: Runtime>(
+    socket: &Socket<R>,
+    tls: Option<&TlsServer>,
+) -> io::Result<(BoxTransport, Option<SocketAddr>)> {
+    let runtime = R::default();
+    match socket {
+        Socket::Tcp(listener, _) => {
+            let (stream, address) = runtime.accept(listener).await?;
+            let stream = match tls {
+                Some(tls) => tls.accept(stream),
+                None => Plain::boxed(stream),
+            };
+            Ok((stream, Some(address)))
+        }
+        #[cfg(unix)]
+        Socket::Unix(listener, _) => Ok((Plain::boxed(runtime.accept_unix(listener).await?), None)),
+    }
 }
 
 fn concerns_one_connection(error: &io::Error) -> bool {

@@ -1,6 +1,6 @@
 use std::collections::HashSet;
 
-use cndt_core::connection::{Format, SendError, SharedMessage};
+use cndt_core::connection::{Format, Overflow, SendError, SharedMessage};
 use cndt_core::message::Typed;
 use serde::Serialize;
 
@@ -66,7 +66,11 @@ impl<'a, T: Serialize + ?Sized> Broadcast<'a, T> {
                 }
             };
             let mut locked = link.lock();
-            match locked.connection.send_shared(link.machine.now(), &frames[index]) {
+            match locked.connection.send_shared(
+                link.machine.now(),
+                &frames[index],
+                Overflow::Refuse,
+            ) {
                 Ok(_) => {
                     delivered.queued += 1;
                     locked.kick();

@@ -12,13 +12,14 @@ use futures_io::{AsyncRead, AsyncWrite};
 use serde::Serialize;
 
 use super::broadcast::Broadcast;
-use super::registry::{Life, Permit, Registry, ServerStats, add};
+use super::registry::{Life, Permit, Registry, ServerStats};
 use crate::descriptor::ServerDescriptor;
 use crate::driver::Driver;
 use crate::entropy;
 use crate::error::{ConfigError, ServeError};
 use crate::hooks::Hooks;
 use crate::link::Link;
+use crate::net::{BoxTransport, LocalAddress, Plain};
 use crate::owner::Owner;
 use crate::peer::{ConnectionId, Peer};
 use crate::race::{First, race};
@@ -42,7 +43,7 @@ struct Shared {
     access: Access,
     router: Router,
     hooks: ServerHooks,
-    addresses: Vec<SocketAddr>,
+    addresses: Vec<LocalAddress>,
     started: Instant,
     registry: Watched<Registry>,
     places_taken: Arc<AtomicUsize>,
@@ -63,7 +64,7 @@ impl ServerHandle {
         descriptor: ServerDescriptor,
         router: Router,
         hooks: ServerHooks,
-        addresses: Vec<SocketAddr>,
+        addresses: Vec<LocalAddress>,
         access: Access,
     ) -> Self {
         let registry = Watched::new(Registry::new(&descriptor));
@@ -87,14 +88,15 @@ impl ServerHandle {
         &self.shared.descriptor
     }
 
-    /// Where the server listens; the first of [`ServerHandle::local_addresses`].
+    /// The first IP address that the server listens on, with its port. `0.0.0.0:0` for a server
+    /// that listens on Unix sockets alone.
     pub fn address(&self) -> SocketAddr {
-        // `start` binds at least the descriptor's address.
-        self.shared.addresses.first().copied().unwrap_or_else(|| SocketAddr::from(([0; 4], 0)))
+        let mut found = self.shared.addresses.iter().filter_map(LocalAddress::socket_address);
+        found.next().unwrap_or_else(|| SocketAddr::from(([0; 4], 0)))
     }
 
-    /// Every address that the server listens on.
-    pub fn local_addresses(&self) -> &[SocketAddr] {
+    /// Everywhere that the server listens, in the order of its configuration.
+    pub fn local_addresses(&self) -> &[LocalAddress] {
         &self.shared.addresses
     }
 
@@ -150,7 +152,7 @@ impl ServerHandle {
             (links, stats)
         });
         for link in &links {
-            add(&mut stats.traffic, &link.lock().connection.stats());
+            stats.traffic.add(&link.lock().connection.stats());
         }
         stats.connections = links.len();
         stats.held_bytes = self.shared.held_bytes.load(Ordering::Relaxed);
@@ -158,7 +160,7 @@ impl ServerHandle {
         stats
     }
 
-    /// Serves one connection over any byte stream: TLS, a Unix socket, a pipe in memory.
+    /// Serves one connection over any byte stream: a pipe in memory, a tunnel.
     ///
     /// # Errors
     /// When the server has been stopped, or this stranger is one too many.
@@ -170,6 +172,17 @@ impl ServerHandle {
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
+        self.serve(Plain::boxed(stream), remote.into())
+    }
+
+    pub(super) fn serve(
+        &self,
+        stream: BoxTransport,
+        remote: Option<SocketAddr>,
+    ) -> Result<(), ServeError> {
+        // On a socket of both families IPv4 looks like IPv6.
+        let remote =
+            remote.map(|address| SocketAddr::new(address.ip().to_canonical(), address.port()));
         let Shared { machine, descriptor, access, registry, .. } = &*self.shared;
         let now = machine.now();
         let wall = WallAnchor { at: now, unix_millis: machine.unix_millis() };
@@ -181,7 +194,7 @@ impl ServerHandle {
                 ConfigError { field: error.field, expected: error.expected, value: "that".into() }
             })?;
         let owner = Owner::Server(self.clone());
-        let link = Link::new(id, remote.into(), *machine, owner, connection);
+        let link = Link::new(id, remote, *machine, owner, connection);
         let half_open_max = descriptor.half_open_max;
         let evicted = registry.update(|registry| registry.take(now, &link, half_open_max))?;
         if let Some(evicted) = evicted {

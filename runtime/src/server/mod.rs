@@ -25,9 +25,7 @@ mod handle;
 mod registry;
 
 use std::future::Future;
-use std::io;
 use std::marker::PhantomData;
-use std::net::SocketAddr;
 
 pub use admission::Refusal;
 pub use broadcast::{Broadcast, Delivered};
@@ -38,6 +36,7 @@ pub use registry::ServerStats;
 use crate::descriptor::ServerDescriptor;
 use crate::error::ServeError;
 use crate::hooks::{HookOutcome, Hooks};
+use crate::net::{Listener, ListenerTls, LocalAddress, Socket, TlsServer, bind};
 use crate::peer::Peer;
 use crate::router::{Handler, IntoAnswer, IntoReply, Method, Router};
 use crate::rt::{Machine, Runtime};
@@ -47,7 +46,8 @@ use handle::{ServerHooks, TaskCount};
 #[must_use = "a server does nothing before it is started"]
 pub struct Server<R> {
     descriptor: ServerDescriptor,
-    more_addresses: Vec<(String, u16)>,
+    more: Vec<Listener>,
+    tls: Option<TlsServer>,
     router: Router,
     hooks: ServerHooks,
     runtime: PhantomData<R>,
@@ -58,7 +58,8 @@ impl<R: Runtime> Server<R> {
     pub fn new(descriptor: ServerDescriptor) -> Self {
         Self {
             descriptor,
-            more_addresses: Vec::new(),
+            more: Vec::new(),
+            tls: None,
             router: Router::new(),
             hooks: ServerHooks {
                 startup: Hooks::new("on_startup"),
@@ -70,9 +71,17 @@ impl<R: Runtime> Server<R> {
         }
     }
 
-    /// Listens on one more address beside the descriptor's.
-    pub fn also_bind(mut self, host: impl Into<String>, port: u16) -> Self {
-        self.more_addresses.push((host.into(), port));
+    /// Listens in one more place beside the descriptor's.
+    pub fn listen(mut self, listener: impl Into<Listener>) -> Self {
+        self.more.push(listener.into());
+        self
+    }
+
+    /// Speaks TLS, in place of what the descriptor says about it: for certificates that come from
+    /// elsewhere than files, or change while the server runs.
+    #[cfg(feature = "tls")]
+    pub fn tls(mut self, config: std::sync::Arc<crate::net::rustls::ServerConfig>) -> Self {
+        self.tls = Some(TlsServer::new(config));
         self
     }
 
@@ -160,26 +169,46 @@ impl<R: Runtime> Server<R> {
     pub async fn start(self) -> Result<ServerHandle, ServeError> {
         self.descriptor.validate()?;
         let router = self.router.finish()?;
-        let descriptor = self.descriptor.clone();
-        let access = R::default().run_blocking(move || descriptor.access()).await?;
-        let first = (self.descriptor.bind_host().to_owned(), self.descriptor.port);
+        let (descriptor, own_tls) = (self.descriptor.clone(), self.tls);
+        let prepared = R::default().run_blocking(move || {
+            let tls = match own_tls {
+                Some(tls) => Some(tls),
+                None => descriptor.tls()?,
+            };
+            Ok::<_, ServeError>((descriptor.access()?, tls))
+        });
+        let (access, tls) = prepared.await?;
+        let ServerDescriptor { ipv6, ipv6_only, .. } = self.descriptor;
         let mut listeners = Vec::new();
         let mut addresses = Vec::new();
-        for (host, port) in std::iter::once(first).chain(self.more_addresses) {
-            let bound = bind::<R>(&host, port, self.descriptor.ipv6).await;
-            let (listener, address) = bound
-                .map_err(|error| ServeError::Bind { address: format!("{host}:{port}"), error })?;
-            listeners.push(listener);
-            addresses.push(address);
+        for Listener { address, tls: own } in
+            std::iter::once(self.descriptor.listener()).chain(self.more)
+        {
+            let bound = bind::<R>(&address, ipv6, ipv6_only).await;
+            let socket =
+                bound.map_err(|error| ServeError::Bind { address: address.to_string(), error })?;
+            let tls = match own {
+                ListenerTls::AsServer => tls.clone(),
+                ListenerTls::Plain => None,
+                #[cfg(feature = "tls")]
+                ListenerTls::Own(config) => Some(TlsServer::new(config)),
+            };
+            addresses.push(match (&socket, &tls) {
+                (Socket::Tcp(_, address), None) => LocalAddress::Tcp(*address),
+                (Socket::Tcp(_, address), Some(_)) => LocalAddress::Tls(*address),
+                #[cfg(unix)]
+                (Socket::Unix(_, file), _) => LocalAddress::Unix(file.path().to_owned()),
+            });
+            listeners.push((socket, tls));
         }
         let machine = Machine::of::<R>();
         let mut descriptor = self.descriptor;
         descriptor.forget_passwords();
         let server = ServerHandle::new(machine, descriptor, router, self.hooks, addresses, access);
         server.announce().await;
-        for listener in listeners {
+        for (socket, tls) in listeners {
             let count = TaskCount::new(&server);
-            machine.spawn(accept::run::<R>(server.clone(), listener, count));
+            machine.spawn(accept::run::<R>(server.clone(), socket, tls, count));
         }
         Ok(server)
     }
@@ -202,29 +231,4 @@ impl<R> std::fmt::Debug for Server<R> {
             .field("router", &self.router)
             .finish_non_exhaustive()
     }
-}
-
-/// Takes the first address of the wanted family that can be had.
-async fn bind<R: Runtime>(
-    host: &str,
-    port: u16,
-    ipv6: bool,
-) -> io::Result<(R::Listener, SocketAddr)> {
-    let runtime = R::default();
-    let mut found = runtime.resolve(host, port).await?;
-    // An address that is written out is meant as it stands.
-    if found.iter().any(|address| address.is_ipv6() == ipv6) {
-        found.retain(|address| address.is_ipv6() == ipv6);
-    }
-    let mut last = io::Error::new(io::ErrorKind::NotFound, "the host has no address");
-    for address in found {
-        match runtime.bind(address).await {
-            Ok(listener) => {
-                let address = runtime.local_addr(&listener)?;
-                return Ok((listener, address));
-            }
-            Err(error) => last = error,
-        }
-    }
-    Err(last)
 }

@@ -151,7 +151,7 @@ impl Registry {
         reason: Option<&CloseReason>,
     ) -> Option<bool> {
         let entry = self.links.remove(&id)?;
-        add(&mut self.past, stats);
+        self.past.add(stats);
         if entry.is_open {
             self.open_count -= 1;
             return Some(true);
@@ -179,18 +179,6 @@ impl Registry {
     pub(super) fn open(&self) -> impl Iterator<Item = &Arc<Link>> {
         self.links.values().filter(|entry| entry.is_open).map(|entry| &entry.link)
     }
-}
-
-pub(super) fn add(sum: &mut Stats, stats: &Stats) {
-    sum.frames_sent += stats.frames_sent;
-    sum.frames_received += stats.frames_received;
-    sum.bytes_sent += stats.bytes_sent;
-    sum.bytes_received += stats.bytes_received;
-    sum.messages_received += stats.messages_received;
-    sum.messages_sent += stats.messages_sent;
-    sum.strikes += stats.strikes;
-    sum.late_answers += stats.late_answers;
-    sum.rate_limited += stats.rate_limited;
 }
 
 /// A place among the clients that are logged in. Dropping it frees the place.
