@@ -63,8 +63,9 @@ impl Application {
             Event::Message(message) => hear(name, now, machine, &message)?,
             Event::Finished { call, outcome } => self.finish(now, machine, call, outcome),
             Event::Closed(closed) => println!("{name}: {}", closed.reason),
-            // The line derives. The others tell what this application does not ask for.
-            Event::Derive(_) | Event::Pong { .. } | Event::Writable => {}
+            // The line derives, and every request is answered before it could be cancelled. The others
+            // tell what this application does not ask for.
+            Event::Derive(_) | Event::Cancelled(_) | Event::Pong { .. } | Event::Writable => {}
         }
         Ok(())
     }
