@@ -26,6 +26,7 @@ pub mod scram;
 mod user;
 
 use alloc::collections::BTreeMap;
+use alloc::sync::Arc;
 use alloc::string::String;
 use core::fmt;
 
@@ -133,13 +134,27 @@ impl fmt::Debug for Credentials {
     }
 }
 
-/// What a server asks of those who connect. As it is made, it lets nobody in.
+/// What a server asks of those who connect. As it is made, it lets nobody in. Clones share the users,
+/// so that each connection can have one.
 #[derive(Clone, Default)]
-pub struct Access {
+pub struct Access(Arc<Admitted>);
+
+#[derive(Clone, Default)]
+struct Admitted {
     users: BTreeMap<UserName, Verifier>,
     /// What a user who does not exist is made of: known only to whoever has all the verifiers.
     decoy_secret: Zeroizing<[u8; 32]>,
     netconduit: Option<PasswordHash>,
+}
+
+impl Admitted {
+    /// Adds a verifier to the secret, or takes one away that was added.
+    fn stir(&mut self, verifier: &Verifier) {
+        let share = Zeroizing::new(verifier.mix_into(&[0; 32]));
+        for (byte, share) in self.decoy_secret.iter_mut().zip(share.iter()) {
+            *byte ^= share;
+        }
+    }
 }
 
 impl Access {
@@ -154,14 +169,11 @@ impl Access {
     /// users who do not exist: give all users the same iterations.
     #[must_use]
     pub fn with_user(mut self, user: UserName, verifier: Verifier) -> Self {
-        self.users.insert(user, verifier);
-        let mix = |secret, verifier: &Verifier| Zeroizing::new(verifier.mix_into(&secret));
-        self.decoy_secret = self
-            .users
-            .values()
-            .fold(Zeroizing::default(), |secret: Zeroizing<[u8; 32]>, verifier| {
-                mix(*secret, verifier)
-            });
+        let admitted = Arc::make_mut(&mut self.0);
+        admitted.stir(&verifier);
+        if let Some(before) = admitted.users.insert(user, verifier) {
+            admitted.stir(&before);
+        }
         self
     }
 
@@ -169,7 +181,7 @@ impl Access {
     /// the users have: whoever sees such a login can use it.
     #[must_use]
     pub fn with_netconduit(mut self, password: &str) -> Self {
-        self.netconduit = Some(PasswordHash::of(password));
+        Arc::make_mut(&mut self.0).netconduit = Some(PasswordHash::of(password));
         self
     }
 
@@ -180,33 +192,33 @@ impl Access {
 
     /// Whether logins in dialect `cndt` are accepted.
     pub fn accepts_cndt(&self) -> bool {
-        !self.users.is_empty()
+        !self.0.users.is_empty()
     }
 
     /// Whether logins in dialect `netconduit` are accepted.
     pub fn accepts_netconduit(&self) -> bool {
-        self.netconduit.is_some()
+        self.0.netconduit.is_some()
     }
 
     /// What this user's proof is to be checked with. A user who does not exist gets something that
     /// looks the same from outside; `None` if there are no users at all.
     pub(crate) fn verifier(&self, user: &UserName) -> Option<Verifier> {
-        let first = self.users.values().next()?;
+        let first = self.0.users.values().next()?;
         // Made in either case, so that both take as long.
-        let decoy = Verifier::decoy(&self.decoy_secret, user.as_str(), first);
-        Some(self.users.get(user).cloned().unwrap_or(decoy))
+        let decoy = Verifier::decoy(&self.0.decoy_secret, user.as_str(), first);
+        Some(self.0.users.get(user).cloned().unwrap_or(decoy))
     }
 
     /// Compares in constant time.
     pub(crate) fn admits_legacy(&self, presented: &str) -> bool {
-        self.netconduit.as_ref().is_some_and(|expected| expected.matches(presented))
+        self.0.netconduit.as_ref().is_some_and(|expected| expected.matches(presented))
     }
 }
 
 impl fmt::Debug for Access {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Access")
-            .field("users", &self.users.len())
+            .field("users", &self.0.users.len())
             .field("netconduit", &self.accepts_netconduit())
             .finish_non_exhaustive()
     }

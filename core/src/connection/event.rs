@@ -256,7 +256,7 @@ pub enum LoginRejection {
     /// The server does not take this dialect.
     #[error("dialect {0} is not accepted here")]
     Dialect(Dialect),
-    /// The server has no room, see `Connection::refuse_logins`.
+    /// The server has no room, see `Connection::set_vacancy`.
     #[error("the server is full")]
     Full,
 }

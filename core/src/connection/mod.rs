@@ -294,6 +294,9 @@ impl Connection {
 
     /// Sends a message. [`Connection::sent_through`] tells when it was handed to the transport.
     ///
+    /// Once either side is closing, this is refused as [`SendError::NotOpen`], while requests that
+    /// are under way may still be answered.
+    ///
     /// # Errors
     /// [`SendError`]: nothing was queued.
     pub fn send<B: Body + ?Sized>(
