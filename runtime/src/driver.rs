@@ -307,6 +307,7 @@ impl Driver {
                     if let Some(keys) = self.keys.take() {
                         self.link.owner.remember(keys);
                     }
+                    self.link.note_logged_in();
                     state.opened = Some((Arc::new(opened), now));
                     state.watchers.wake_all(&mut self.wakes);
                     self.announce = true;

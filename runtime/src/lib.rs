@@ -36,6 +36,7 @@
 //! belongs on a blocking thread.
 #![forbid(unsafe_code)]
 
+mod attached;
 mod call;
 mod call_hasher;
 pub mod client;
@@ -63,15 +64,18 @@ mod watched;
 pub use call::{Arguments, Call, RawCall};
 pub use client::{Client, ClientHandle, ConnectionState, Health, Messages};
 pub use deliver::{Ping, SendMessage};
-pub use descriptor::{ClientDescriptor, Password, ServerDescriptor};
+pub use descriptor::{ClientDescriptor, Password, ServerDescriptor, SlowClient};
 pub use error::{
     CallError, ConfigError, ConnectError, ConnectErrorKind, DeliveryError, NotConnected,
     RouterError, ServeError,
 };
 pub use net::{Address, Listener, LocalAddress, TlsInfo};
 pub use peer::{ConnectionId, Peer};
-pub use router::extract::{Data, Extract, Params, RawParams, State};
-pub use router::{CallContext, Handler, Method, RawReply, Router};
+pub use router::extract::{Data, Extract, Meta, Params, RawParams, State, User};
+pub use router::{
+    CallContext, FailureCause, Handler, HandlerFailure, HandlerKind, Method, RawReply, Response,
+    Route, Router,
+};
 pub use rt::Runtime;
 pub use server::{Broadcast, Delivered, Server, ServerHandle, ServerStats};
 pub use users::{UserName, Users, Verifier};
@@ -80,7 +84,7 @@ pub use bytes::Bytes;
 pub use cndt_core as core;
 pub use cndt_core::connection::{CallFailure, CloseReason, Message, Opened, SendError, Stats};
 pub use cndt_core::message::{BodyError, from_slice};
-pub use cndt_core::rpc::{ErrorCode, MethodInfo, Reply, RpcError};
+pub use cndt_core::rpc::{ErrorCode, MethodInfo, Page, Reply, RpcError};
 pub use cndt_core::time::Instant;
 pub use cndt_core::wire::Dialect;
 pub use schemars;

@@ -19,6 +19,7 @@ use cndt_core::connection::{
 };
 use cndt_core::time::Instant;
 
+use crate::attached::Attached;
 use crate::call_hasher::CallHasher;
 use crate::line::{Line, Ticket, Wakes};
 use crate::net::TlsInfo;
@@ -40,7 +41,11 @@ pub(crate) struct Link {
     pub(crate) owner: Owner,
     /// The peer has sent a whole frame.
     spoke: AtomicBool,
+    /// Asked for each message, which should not cost a lock.
+    logged_in: AtomicBool,
     held_bytes: AtomicUsize,
+    /// What the user keeps with the connection.
+    pub(crate) attached: Attached,
     state: Mutex<State>,
 }
 
@@ -144,9 +149,20 @@ impl Link {
             machine,
             owner,
             spoke: AtomicBool::new(false),
+            logged_in: AtomicBool::new(false),
             held_bytes: AtomicUsize::new(0),
+            attached: Attached::default(),
             state: Mutex::new(state),
         })
+    }
+
+    /// Whether the peer has ever logged in.
+    pub(crate) fn is_logged_in(&self) -> bool {
+        self.logged_in.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn note_logged_in(&self) {
+        self.logged_in.store(true, Ordering::Relaxed);
     }
 
     pub(crate) fn has_spoken(&self) -> bool {

@@ -1,9 +1,10 @@
 //! The other end of one connection, as handlers and hooks see it. The same on servers and clients.
 
+use std::any::Any;
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use cndt_core::auth::UserName;
 use cndt_core::connection::{CloseReason, PhaseName, SendError, Stats};
@@ -120,7 +121,35 @@ impl Peer {
         self.link.lock().opened.as_ref().map_or(Duration::ZERO, |(_, since)| now.since(*since))
     }
 
-    /// What the connection has done so far.
+    /// When the login succeeded; `None` before it.
+    pub fn connected_since(&self) -> Option<SystemTime> {
+        let now = UNIX_EPOCH + Duration::from_millis(self.link.machine.unix_millis());
+        self.link.lock().opened.as_ref()?;
+        now.checked_sub(self.connected_for())
+    }
+
+    /// Why the connection ended; `None` while it has not.
+    pub fn close_reason(&self) -> Option<CloseReason> {
+        self.link.lock().closed.as_ref().map(|closed| closed.reason.clone())
+    }
+
+    /// Keeps a value with the connection, one of each type, until the connection is gone from
+    /// memory. Gives what was there before.
+    pub fn attach<T: Any + Send + Sync>(&self, value: T) -> Option<T> {
+        self.link.attached.insert(value)
+    }
+
+    /// A clone of the value of this type that was attached; an `Arc` around it makes that cheap.
+    pub fn attached<T: Any + Clone + Send + Sync>(&self) -> Option<T> {
+        self.link.attached.find()
+    }
+
+    /// Takes the value of this type back.
+    pub fn detach<T: Any + Send + Sync>(&self) -> Option<T> {
+        self.link.attached.remove()
+    }
+
+    /// What the connection has done so far, with the round trips that its heartbeats measured.
     pub fn stats(&self) -> Stats {
         self.link.lock().connection.stats()
     }
@@ -167,6 +196,11 @@ impl Peer {
     pub async fn close(&self) -> CloseReason {
         self.link.close();
         self.link.closed().await
+    }
+
+    /// Ends the connection at once: calls under way fail, what is queued is lost.
+    pub fn abort(&self) {
+        self.link.abort();
     }
 
     /// Waits for the end of the connection.

@@ -26,8 +26,8 @@ pub mod scram;
 mod user;
 
 use alloc::collections::BTreeMap;
-use alloc::sync::Arc;
 use alloc::string::String;
+use alloc::sync::Arc;
 use core::fmt;
 
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};

@@ -21,7 +21,8 @@ pub struct Stats {
     pub late_answers: u64,
     /// Messages and requests of the peer that exceeded its rate or number.
     pub rate_limited: u64,
-    /// Messages that made way for newer ones; see `Overflow::DropOldest`.
+    /// Shared messages that the peer does not get because it reads too slowly: refused, or dropped for
+    /// newer ones. See `Overflow`.
     pub messages_dropped: u64,
     /// Errors that this side's application answered requests with.
     pub errors_sent: u64,

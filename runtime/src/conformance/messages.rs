@@ -1,17 +1,18 @@
 //! Messages in both directions.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use cndt_core::connection::CloseReason;
 use cndt_core::rpc::RpcError;
 use serde_json::{Value, json};
 
-use super::support::{check, client, connect, eventually, server};
+use super::support::{check, client, client_descriptor, connect, eventually, server};
 use super::{Net, Outcome};
 use crate::peer::Peer;
-use crate::router::RawReply;
-use crate::router::extract::{Data, RawParams};
+use crate::router::extract::{Data, Meta, RawParams};
+use crate::router::{FailureCause, HandlerFailure, HandlerKind, RawReply, Route};
 use crate::rt::Runtime;
 use crate::server::ServerHandle;
 
@@ -117,6 +118,129 @@ pub async fn broadcasts<N: Net>() -> Outcome {
 
 fn wrong(error: impl std::fmt::Display) -> RpcError {
     RpcError::internal(error.to_string())
+}
+
+/// All handlers of one type run, by priority; the last value answers. What nobody takes goes to the
+/// default handler, and to subscriptions if there is none.
+pub async fn runs_handlers_by_priority<N: Net>() -> Outcome {
+    let order = Arc::new(Mutex::new(Vec::new()));
+    let note = |word: &'static str| {
+        let order = Arc::clone(&order);
+        move || {
+            order.lock().unwrap_or_else(PoisonError::into_inner).push(word);
+            async {}
+        }
+    };
+    let server = server::<N>()
+        .on("event", note("second"))
+        .on(Route::new("event").priority(-5), || async { "answer" })
+        .on(Route::new("event").priority(-9), note("last"))
+        .on(Route::new("event").priority(7), note("first"))
+        .on(Route::new("event").priority(8), || async { "not this one" })
+        .on("event", note("third"))
+        .on_default(|meta: Meta| async move { format!("{} of {}", meta.name, meta.size) })
+        .start()
+        .await?;
+    let client = connect::<N>(&server).await?;
+    let mut messages = client.messages();
+    client.send("event", &()).await?;
+    let answer = messages.next().await.ok_or("no answer")?;
+    let text: String = crate::from_slice(&answer.data)?;
+    check(&*answer.name == "event_response" && text == "answer", text)?;
+    let order = order.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    check(order == ["first", "second", "third", "last"], order)?;
+    client.send("whatever", "ab").await?;
+    let answer = messages.next().await.ok_or("no answer")?;
+    let text: String = crate::from_slice(&answer.data)?;
+    check(&*answer.name == "whatever_response" && text == "whatever of 3", text)?;
+    server.stop().await;
+    Ok(())
+}
+
+/// Error hooks learn of what peers do not, and one that fails stops nothing.
+pub async fn tells_error_hooks<N: Net>() -> Outcome {
+    let (told, heard) = (Arc::new(Mutex::new(Vec::new())), Arc::new(Mutex::new(Vec::new())));
+    let note = Arc::clone(&told);
+    let also = Arc::clone(&heard);
+    let server = server::<N>()
+        .on_error(|_: HandlerFailure| async { Err::<(), _>("on purpose") })
+        .on_error(move |failure: HandlerFailure| {
+            let HandlerFailure { name, kind, cause, .. } = failure;
+            note.lock().unwrap_or_else(PoisonError::into_inner).push((name, kind, cause));
+            async {}
+        })
+        .on("typed", |Data(_): Data<Vec<u8>>| async {})
+        .on("failing", || async { Err::<u8, _>(RpcError::internal("on purpose")) })
+        .on("last", move || {
+            also.lock().unwrap_or_else(PoisonError::into_inner).push(());
+            async {}
+        })
+        .rpc("fails", || async { Err::<u8, _>(RpcError::not_found("User", 7)) })
+        .rpc("panics", || async {
+            if true {
+                panic!("on purpose");
+            }
+        })
+        .start()
+        .await?;
+    let client = connect::<N>(&server).await?;
+    for name in ["typed", "failing", "last"] {
+        client.send(name, &json!({"not": "a list"})).await?;
+    }
+    check(client.call::<_, ()>("fails", &()).await.is_err(), "it did not fail")?;
+    check(client.call::<_, ()>("panics", &()).await.is_err(), "it did not panic")?;
+    let count = || told.lock().unwrap_or_else(PoisonError::into_inner).len();
+    eventually::<N>("all failures are told", || count() == 3).await?;
+    let told = told.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    let has = |name: &str, kind: HandlerKind, cause: FailureCause| {
+        told.contains(&(name.to_owned(), kind, cause))
+    };
+    check(has("typed", HandlerKind::Message, FailureCause::Refused), &told)?;
+    check(has("failing", HandlerKind::Message, FailureCause::Returned), &told)?;
+    check(has("panics", HandlerKind::Method, FailureCause::Panicked), &told)?;
+    check(heard.lock().unwrap_or_else(PoisonError::into_inner).len() == 1, "a handler is missing")?;
+    server.stop().await;
+    Ok(())
+}
+
+/// Connections can be found, and carry what the application keeps with them.
+pub async fn keeps_values_with_connections<N: Net>() -> Outcome {
+    #[derive(Clone, PartialEq, Debug)]
+    struct Room(&'static str);
+    let server = server::<N>()
+        .on_client_connect(|peer: Peer| async move {
+            peer.attach(Room(if peer.name() == "ann" { "blue" } else { "red" }));
+        })
+        .rpc("room", |peer: Peer| async move { peer.attached::<Room>().map(|room| room.0) })
+        .start()
+        .await?;
+    let ann = N::client(client_descriptor::<N>(&server).name("ann")).connect().await?;
+    let bob = N::client(client_descriptor::<N>(&server).name("bob")).connect().await?;
+    for (client, expected) in [(&ann, "blue"), (&bob, "red")] {
+        let room: Option<String> = client.call("room", &()).await?;
+        check(room.as_deref() == Some(expected), room)?;
+    }
+    let peer = server.find(|peer| peer.name() == "bob").ok_or("bob is not there")?;
+    let mut messages = bob.messages();
+    peer.send("private", "hello").await?;
+    check(
+        messages.next().await.is_some_and(|message| &*message.name == "private"),
+        "nothing came",
+    )?;
+    check(peer.attach(Room("green")) == Some(Room("red")), "it was not there")?;
+    check(peer.detach::<Room>() == Some(Room("green")), "it was not there")?;
+    check(peer.attached::<Room>().is_none() && peer.attached::<u8>().is_none(), "it is there")?;
+    peer.ping().await?;
+    let stats = peer.stats();
+    check(stats.round_trips.count > 0 && stats.round_trips.min <= stats.round_trips.max, stats)?;
+    check(stats.messages_sent == 1 && stats.bytes_received > 0, stats)?;
+    check(peer.connected_since().is_some() && peer.close_reason().is_none(), &peer)?;
+    bob.disconnect().await;
+    peer.closed().await;
+    check(peer.close_reason() == Some(CloseReason::Peer), peer.close_reason())?;
+    check(server.find(|peer| peer.name() == "bob").is_none(), "bob is still there")?;
+    server.stop().await;
+    Ok(())
 }
 
 /// Five megabytes there and back, beside other traffic.

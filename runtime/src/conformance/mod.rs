@@ -19,6 +19,7 @@ pub mod life;
 pub mod messages;
 mod net;
 pub mod pressure;
+pub mod replies;
 mod support;
 pub mod transport;
 
@@ -72,7 +73,8 @@ macro_rules! conformance_tests {
                 notices_a_peer_of_another_protocol serves_while_many_are_logging_in
                 serves_any_stream;
             life: fails_calls_at_once_when_the_connection_is_lost;
-            pressure: tells_of_unsent_messages is_not_held_up_by_a_client_that_does_not_read;
+            pressure: tells_of_unsent_messages is_not_held_up_by_a_client_that_does_not_read
+                drops_what_a_slow_client_is_told_to;
             transport: reads_certificates_from_files binds_the_login_to_the_session
                 tells_when_only_one_side_speaks_tls listens_in_many_places
                 replaces_a_stale_unix_socket serves_both_families ends_its_write_half_alone;
@@ -90,7 +92,9 @@ macro_rules! conformance_tests {
                     names_the_field_that_does_not_fit times_out is_cancelled_by_dropping
                     serves_many_at_once contains_panics discovers_methods
                     calls_the_client_too starts_handlers_in_order;
+                replies: answers_with_more_than_a_result stops_handlers_whose_callers_gave_up;
                 messages: answers_messages hands_out_what_no_handler_takes broadcasts
+                    runs_handlers_by_priority tells_error_hooks keeps_values_with_connections
                     carries_large_payloads;
                 life: reconnects gives_up_reconnecting finishes_calls_when_it_stops
                     closes_when_the_last_handle_is_gone runs_hooks_despite_failures

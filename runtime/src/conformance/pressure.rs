@@ -11,6 +11,7 @@ use super::support::{
 };
 use super::{Net, Outcome, Tcp};
 use crate::client::Client;
+use crate::descriptor::SlowClient;
 use crate::error::{CallError, DeliveryError};
 use crate::race::{First, race};
 use crate::rt::Runtime;
@@ -146,6 +147,38 @@ pub async fn is_not_held_up_by_a_client_that_does_not_read<R: Runtime>() -> Outc
     eventually::<Tcp<R>>("only the reader is left", || server.connection_count() == 1).await?;
     reader.ping().await?;
     server.stop().await;
+    Ok(())
+}
+
+/// What happens to a client that does not read is a matter of choice, and counted.
+pub async fn drops_what_a_slow_client_is_told_to<R: Runtime>() -> Outcome {
+    for policy in [SlowClient::DropNewest, SlowClient::DropOldest, SlowClient::Disconnect] {
+        let descriptor = server_descriptor().send_queue_size(4).slow_client(policy);
+        let server = Tcp::<R>::server(descriptor).start().await?;
+        let mut deaf = login_as_client::<R>(server.address()).await?;
+        super::support::write_all(&mut deaf, &ping_frame()).await?;
+        let is_there = || server.connection_count() == 1;
+        eventually::<Tcp<R>>("it is there", is_there).await?;
+        let peer = server.find(|_| true).ok_or("nobody is there")?;
+        let large = "x".repeat(1024 * 1024);
+        let (mut refused, mut sent) = (0, 0);
+        while peer.stats().messages_dropped < 3 && !peer.is_closed() {
+            refused += server.broadcast("bulk", &large).send()?.refused;
+            sent += 1;
+            check(sent < 1000, "the socket never fills")?;
+            pause::<Tcp<R>>(Duration::from_millis(1)).await;
+        }
+        match policy {
+            SlowClient::DropNewest => check(refused >= 3, refused)?,
+            SlowClient::DropOldest => check(refused == 0, refused)?,
+            SlowClient::Disconnect => {
+                check(peer.closed().await == CloseReason::TooSlow && refused == 1, refused)?;
+            }
+        }
+        check(server.stats().traffic.messages_dropped >= 1, server.stats())?;
+        peer.abort();
+        server.stop().await;
+    }
     Ok(())
 }
 

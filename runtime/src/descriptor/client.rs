@@ -91,6 +91,8 @@ descriptor! {
         send_queue_size: usize = 1000;
         /// Messages and calls of the server that may wait to be handled. 1000.
         receive_queue_size: usize = 1000;
+        /// How long a connection that closes waits for calls that are under way. 5 s.
+        shutdown_timeout: Duration = Duration::from_secs(5);
         /// Whether large payloads are sent compressed. In dialect `cndt` the server must want it,
         /// too. Off.
         enable_compression: bool = false;
@@ -231,6 +233,7 @@ impl ClientDescriptor {
                     self.max_message_size,
                     self.send_queue_size,
                     self.receive_queue_size,
+                    self.shutdown_timeout,
                 )
             },
             wall,

@@ -91,7 +91,22 @@ macro_rules! plain_setting {
     )*};
 }
 
-plain_setting!(bool u16 u32 u64 usize f64 String Password Users);
+/// What happens to a broadcast for which a client has no room, because it reads too slowly. The others
+/// are never held up. In files: `drop_newest`, `drop_oldest`, `disconnect`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SlowClient {
+    /// The client does not get this broadcast.
+    #[default]
+    DropNewest,
+    /// Broadcasts that have been waiting longest make room, as long as there are any. What was sent
+    /// to the client alone is never dropped.
+    DropOldest,
+    /// The client is cut off.
+    Disconnect,
+}
+
+plain_setting!(bool u16 u32 u64 usize f64 String Password Users SlowClient);
 
 impl Setting for Duration {
     fn read<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -174,9 +189,15 @@ macro_rules! descriptor {
 use descriptor;
 
 /// The core's limits under the names that descriptors use.
-fn limits(max_message_size: usize, send_queue_size: usize, receive_queue_size: usize) -> Limits {
+fn limits(
+    max_message_size: usize,
+    send_queue_size: usize,
+    receive_queue_size: usize,
+    shutdown_timeout: Duration,
+) -> Limits {
     let limits = Limits::default();
     Limits {
+        drain: shutdown_timeout,
         frame_max: max_message_size,
         preauth_frame_max: limits.preauth_frame_max.min(max_message_size),
         decompressed_max: max_message_size,

@@ -7,9 +7,9 @@ use cndt_core::resilience::Rate;
 use cndt_core::time::WallAnchor;
 
 use super::{
-    Password, descriptor, ensure, ensure_buffer_size, ensure_heartbeat, ensure_identity,
-    ensure_iterations, ensure_message_size, ensure_pair, ensure_password, ensure_positive,
-    ensure_queues,
+    Password, SlowClient, descriptor, ensure, ensure_buffer_size, ensure_heartbeat,
+    ensure_identity, ensure_iterations, ensure_message_size, ensure_pair, ensure_password,
+    ensure_positive, ensure_queues,
 };
 use crate::driver::Pace;
 use crate::error::ConfigError;
@@ -73,6 +73,11 @@ descriptor! {
         send_queue_size: usize = 1000;
         /// Messages and calls of one client that may wait to be handled. 1000.
         receive_queue_size: usize = 1000;
+        /// How long a connection that closes, and so a server that stops, waits for calls that are
+        /// under way. 5 s.
+        shutdown_timeout: Duration = Duration::from_secs(5);
+        /// What happens to broadcasts for which a client has no room. It does not get them.
+        slow_client: SlowClient = SlowClient::DropNewest;
         /// Whether large payloads are sent compressed. In dialect `cndt` the client must want it,
         /// too. Off.
         enable_compression: bool = false;
@@ -262,7 +267,12 @@ impl ServerDescriptor {
             rate_messages: rate(self.rate_limit),
             rate_bytes: rate(self.rate_limit_bytes),
             idle_timeout: (!self.idle_timeout.is_zero()).then_some(self.idle_timeout),
-            ..super::limits(self.max_message_size, self.send_queue_size, self.receive_queue_size)
+            ..super::limits(
+                self.max_message_size,
+                self.send_queue_size,
+                self.receive_queue_size,
+                self.shutdown_timeout,
+            )
         }
     }
 

@@ -9,6 +9,7 @@ use crate::link::Link;
 use crate::peer::Peer;
 
 /// What is known of one call or message: what extractors take their values from.
+#[derive(Clone)]
 pub struct CallContext {
     pub(crate) link: Arc<Link>,
     pub(crate) name: Text,

@@ -7,6 +7,9 @@
 //! | [`RawParams`] | either, as MessagePack |
 //! | [`State<T>`] | a value that the router provides |
 //! | [`Peer`] | who sent it |
+//! | [`User`] | by which name the peer has logged in |
+//! | [`Meta`] | name, time and size of the message |
+//! | [`CallContext`] | all of it, as it is |
 //! | [`ServerHandle`], [`ClientHandle`] | the server or client that it came to |
 //!
 //! Implement [`Extract`] for your own, and compose those that exist:
@@ -26,6 +29,7 @@
 //! ```
 
 use bytes::Bytes;
+use cndt_core::auth::UserName;
 use cndt_core::message::{BodyError, from_slice};
 use cndt_core::rpc::RpcError;
 use schemars::JsonSchema;
@@ -121,6 +125,43 @@ impl<T: Clone + Send + Sync + 'static> Extract for State<T> {
 
     fn missing_state(states: &States) -> Option<&'static str> {
         states.find::<T>().is_none().then(std::any::type_name::<T>)
+    }
+}
+
+/// What stands around a call or a message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Meta {
+    /// The method's name, or the message's type.
+    pub name: String,
+    /// When the peer says it sent it, in unix milliseconds; informational.
+    pub timestamp: u64,
+    /// Bytes of parameters or data, after decompression.
+    pub size: usize,
+}
+
+impl Extract for Meta {
+    fn extract(context: &CallContext) -> Result<Self, RpcError> {
+        Ok(Self {
+            name: context.name().to_owned(),
+            timestamp: context.timestamp,
+            size: context.payload.len(),
+        })
+    }
+}
+
+/// Who has logged in. Peers without a user name, as those of dialect `netconduit` are, are refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct User(pub UserName);
+
+impl Extract for User {
+    fn extract(context: &CallContext) -> Result<Self, RpcError> {
+        context.peer().user().map(Self).ok_or_else(RpcError::auth_required)
+    }
+}
+
+impl Extract for CallContext {
+    fn extract(context: &CallContext) -> Result<Self, RpcError> {
+        Ok(context.clone())
     }
 }
 

@@ -1,11 +1,13 @@
 use std::future::Future;
 use std::marker::PhantomData;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 
+use bytes::Bytes;
 use cndt_core::rpc::RpcError;
 
 use super::context::{CallContext, States};
 use super::extract::Extract;
+use super::failure::{FailureCause, HandlerFailure, HandlerKind};
 use super::reply::{Answer, IntoAnswer, IntoReply};
 use super::respond::{Responder, answer_message};
 use crate::contain::{Contained, contain};
@@ -78,24 +80,36 @@ handler!(A1 A2 A3 A4 A5 A6);
 handler!(A1 A2 A3 A4 A5 A6 A7);
 handler!(A1 A2 A3 A4 A5 A6 A7 A8);
 
-/// A handler whose types are forgotten. `T` is where its outcome goes.
-pub(super) trait Erased<T>: Send + Sync {
-    fn start(&self, context: CallContext, to: T) -> Task;
+/// A method's handler whose types are forgotten.
+pub(super) trait ErasedMethod: Send + Sync {
+    fn start(&self, context: CallContext, responder: Responder) -> Task;
     fn missing_state(&self, states: &States) -> Option<&'static str>;
 }
 
-pub(super) struct RpcHandler<H, A, M> {
+/// A message handler whose types are forgotten.
+pub(super) trait ErasedMessage: Send + Sync {
+    /// What the handler gives, once it is done.
+    fn run(&self, context: CallContext) -> Answering;
+    /// The same, and the answer is sent.
+    fn start(&self, context: CallContext) -> Task;
+    fn missing_state(&self, states: &States) -> Option<&'static str>;
+}
+
+/// An answer that is being worked out.
+pub(super) type Answering = Pin<Box<dyn Future<Output = Option<Bytes>> + Send>>;
+
+pub(super) struct Typed<H, A, M> {
     handler: H,
     types: PhantomData<fn() -> (A, M)>,
 }
 
-impl<H, A, M> RpcHandler<H, A, M> {
+impl<H, A, M> Typed<H, A, M> {
     pub(super) fn new(handler: H) -> Self {
         Self { handler, types: PhantomData }
     }
 }
 
-impl<H, A, M> Erased<Responder> for RpcHandler<H, A, M>
+impl<H, A, M> ErasedMethod for Typed<H, A, M>
 where
     H: Handler<A, Output: IntoReply<M>>,
     A: 'static,
@@ -109,17 +123,20 @@ where
                 Ok(Err(error)) => return responder.fail(&error),
                 Err(why) => Err(why),
             };
-            match outcome.map(IntoReply::into_reply) {
-                Ok(Ok(body)) => responder.reply(&body, context.name()),
-                Ok(Err(error)) => responder.fail(&error),
+            let (cause, error) = match outcome.map(IntoReply::into_reply) {
+                Ok(Ok(answered)) => match responder.reply(&answered, context.name()) {
+                    Ok(()) => return,
+                    Err(error) => (FailureCause::Unsendable, error),
+                },
+                Ok(Err(error)) => return responder.fail(&error),
                 Err(why) => {
-                    let name = context.name();
-                    tracing::error!(target: "cndt", method = name, %why, "handler panicked");
                     // Wire fact 6 gives the words.
-                    let words = format!("Error in {name}: {why}");
-                    responder.fail(&RpcError::internal(words));
+                    let error = RpcError::internal(format!("Error in {}: {why}", context.name()));
+                    responder.fail(&error);
+                    (FailureCause::Panicked, error)
                 }
-            }
+            };
+            report(&context, HandlerKind::Method, cause, error).await;
         })
     }
 
@@ -128,54 +145,72 @@ where
     }
 }
 
-pub(super) struct MessageHandler<H, A, M> {
-    handler: H,
-    /// Wire fact 5: a value answers as a message of this type.
-    answer_name: std::sync::Arc<str>,
-    types: PhantomData<fn() -> (A, M)>,
-}
-
-impl<H, A, M> MessageHandler<H, A, M> {
-    pub(super) fn new(handler: H, name: &str) -> Self {
-        Self { handler, answer_name: format!("{name}_response").into(), types: PhantomData }
-    }
-}
-
-impl<H, A, M> Erased<()> for MessageHandler<H, A, M>
+impl<H, A, M> ErasedMessage for Typed<H, A, M>
 where
     H: Handler<A, Output: IntoAnswer<M>>,
     A: 'static,
     M: 'static,
 {
-    fn start(&self, context: CallContext, (): ()) -> Task {
+    fn run(&self, context: CallContext) -> Answering {
         let begun = contain(|| self.handler.call(&context));
-        let answer_name = std::sync::Arc::clone(&self.answer_name);
+        Box::pin(async move { answer::<H, A, M>(begun, &context).await })
+    }
+
+    fn start(&self, context: CallContext) -> Task {
+        let begun = contain(|| self.handler.call(&context));
         Box::pin(async move {
-            let name = context.name();
-            let outcome = match begun {
-                Ok(Ok(future)) => Contained(pin!(future)).await,
-                Ok(Err(error)) => {
-                    tracing::warn!(target: "cndt", message = name, %error, "message not taken");
-                    return;
-                }
-                Err(why) => Err(why),
-            };
-            match outcome.map(IntoAnswer::into_answer) {
-                Ok(Answer::Nothing) => {}
-                Ok(Answer::Value(data)) => {
-                    answer_message(&context.link, &answer_name, &data).await;
-                }
-                Ok(Answer::Failed(why)) => {
-                    tracing::warn!(target: "cndt", message = name, %why, "message handler failed");
-                }
-                Err(why) => {
-                    tracing::error!(target: "cndt", message = name, %why, "handler panicked");
-                }
+            if let Some(data) = answer::<H, A, M>(begun, &context).await {
+                answer_message(&context, &data).await;
             }
         })
     }
 
     fn missing_state(&self, states: &States) -> Option<&'static str> {
         H::missing_state(states)
+    }
+}
+
+/// What a message handler gives; failures are told to whom they concern.
+async fn answer<H, A, M>(
+    begun: Result<Result<H::Future, RpcError>, String>,
+    context: &CallContext,
+) -> Option<Bytes>
+where
+    H: Handler<A, Output: IntoAnswer<M>>,
+{
+    let outcome = match begun {
+        Ok(Ok(future)) => Contained(pin!(future)).await,
+        Ok(Err(error)) => {
+            report(context, HandlerKind::Message, FailureCause::Refused, error).await;
+            return None;
+        }
+        Err(why) => Err(why),
+    };
+    let (cause, error) = match outcome.map(IntoAnswer::into_answer) {
+        Ok(Answer::Nothing) => return None,
+        Ok(Answer::Value(data)) => return Some(data),
+        Ok(Answer::Failed(error)) => (FailureCause::Returned, error),
+        Ok(Answer::Unsendable(error)) => (FailureCause::Unsendable, error),
+        Err(why) => (FailureCause::Panicked, RpcError::internal(why)),
+    };
+    report(context, HandlerKind::Message, cause, error).await;
+    None
+}
+
+/// Tells of a failure: in the log, and to error hooks.
+#[cold]
+async fn report(context: &CallContext, kind: HandlerKind, cause: FailureCause, error: RpcError) {
+    let name = context.name();
+    match cause {
+        FailureCause::Panicked => {
+            tracing::error!(target: "cndt", %kind, name, %cause, %error, "handler failed");
+        }
+        FailureCause::Returned | FailureCause::Refused | FailureCause::Unsendable => {
+            tracing::warn!(target: "cndt", %kind, name, %cause, %error, "handler failed");
+        }
+    }
+    let hooks = context.link.owner.router().failures();
+    if !hooks.is_empty() {
+        hooks.run(HandlerFailure::new(context, kind, cause, error)).await;
     }
 }

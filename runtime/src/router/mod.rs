@@ -30,70 +30,76 @@
 
 mod context;
 pub mod extract;
+mod failure;
 mod handler;
 pub(crate) mod listall;
 mod reply;
 mod respond;
+mod response;
+mod route;
 mod schema;
 
 use std::collections::BTreeMap;
+use std::future::Future;
 use std::sync::Arc;
 
 use cndt_core::connection::{Message, Request};
+use cndt_core::message::Text;
 use cndt_core::rpc::{MethodInfo, RpcError};
 
 pub use context::{CallContext, States};
 pub use extract::Extract;
+pub use failure::{FailureCause, HandlerFailure, HandlerKind};
 pub use handler::Handler;
-pub use reply::{Answer, Fallible, IntoAnswer, IntoReply, Plain, RawBytes, RawReply};
+pub use reply::{Answer, Answered, Fallible, IntoAnswer, IntoReply, Plain, RawBytes, RawReply};
+pub use response::{Response, WithBeside};
+pub(crate) use route::registration;
+pub use route::{Method, Route};
 
 use crate::error::RouterError;
+use crate::hooks::{HookOutcome, Hooks};
 use crate::link::Link;
 use crate::rt::Task;
-use handler::{Erased, MessageHandler, RpcHandler};
-use respond::Responder;
-
-/// A method's name, and what discovery tells of it.
-#[derive(Debug, Clone)]
-pub struct Method {
-    name: String,
-    description: String,
-}
-
-impl Method {
-    /// A method with this name.
-    pub fn new(name: impl Into<String>) -> Self {
-        Self { name: name.into(), description: String::new() }
-    }
-
-    /// Says what it does, for people.
-    #[must_use]
-    pub fn describe(mut self, description: impl Into<String>) -> Self {
-        self.description = description.into();
-        self
-    }
-}
-
-impl From<&str> for Method {
-    fn from(name: &str) -> Self {
-        Self::new(name)
-    }
-}
-
-impl From<String> for Method {
-    fn from(name: String) -> Self {
-        Self::new(name)
-    }
-}
+use handler::{ErasedMessage, ErasedMethod, Typed};
+use respond::{Responder, answer_message};
+use route::Access;
 
 /// See the [module](self).
-#[derive(Default)]
 pub struct Router {
     // Ordered, so that discovery is.
-    methods: BTreeMap<String, (MethodInfo, Arc<dyn Erased<Responder>>)>,
-    messages: BTreeMap<String, Arc<dyn Erased<()>>>,
+    methods: BTreeMap<String, RegisteredMethod>,
+    default_method: Option<Arc<dyn ErasedMethod>>,
+    messages: BTreeMap<String, Vec<RegisteredMessage>>,
+    default_message: Option<Arc<dyn ErasedMessage>>,
+    failures: Hooks<HandlerFailure>,
     states: Arc<States>,
     problems: Vec<RouterError>,
+}
+
+struct RegisteredMethod {
+    info: MethodInfo,
+    access: Access,
+    handler: Arc<dyn ErasedMethod>,
+}
+
+struct RegisteredMessage {
+    priority: i32,
+    access: Access,
+    handler: Arc<dyn ErasedMessage>,
+}
+
+impl Default for Router {
+    fn default() -> Self {
+        Self {
+            methods: BTreeMap::new(),
+            default_method: None,
+            messages: BTreeMap::new(),
+            default_message: None,
+            failures: Hooks::new("on_error"),
+            states: Arc::default(),
+            problems: Vec::new(),
+        }
+    }
 }
 
 impl Router {
@@ -110,34 +116,84 @@ impl Router {
         A: 'static,
         M: 'static,
     {
-        let Method { name, description } = method.into();
+        let Method { name, description, access } = method.into();
         let info = MethodInfo {
             name: name.clone(),
             description,
             parameters: H::parameters(),
             return_type: <H::Output as IntoReply<M>>::return_type(),
-            requires_auth: true,
+            requires_auth: access == Access::LoggedIn,
         };
-        let handler = Arc::new(RpcHandler::<H, A, M>::new(handler));
-        if self.methods.insert(name.clone(), (info, handler)).is_some() {
+        let handler = Arc::new(Typed::<H, A, M>::new(handler));
+        let method = RegisteredMethod { info, access, handler };
+        if self.methods.insert(name.clone(), method).is_some() {
             self.problems.push(RouterError::Duplicate { kind: "method", name });
         }
         self
     }
 
-    /// Registers a handler for messages of one type.
+    /// Registers a handler for calls of methods that are not registered; without one they are
+    /// answered by METHOD_NOT_FOUND. It learns the name from `CallContext` or [`Meta`](extract::Meta).
     #[must_use]
-    pub fn on<H, A, M>(mut self, message: impl Into<String>, handler: H) -> Self
+    pub fn rpc_default<H, A, M>(mut self, handler: H) -> Self
+    where
+        H: Handler<A, Output: IntoReply<M>>,
+        A: 'static,
+        M: 'static,
+    {
+        let handler = Arc::new(Typed::<H, A, M>::new(handler));
+        if self.default_method.replace(handler).is_some() {
+            let name = "rpc_default".to_owned();
+            self.problems.push(RouterError::Duplicate { kind: "default handler", name });
+        }
+        self
+    }
+
+    /// Registers a handler for messages of one type.
+    ///
+    /// There may be several for one type: all of them run, one after the other, in order of priority
+    /// and then of registration. The value of the last one that gives any is the answer.
+    #[must_use]
+    pub fn on<H, A, M>(mut self, message: impl Into<Route>, handler: H) -> Self
     where
         H: Handler<A, Output: IntoAnswer<M>>,
         A: 'static,
         M: 'static,
     {
-        let name = message.into();
-        let handler = Arc::new(MessageHandler::<H, A, M>::new(handler, &name));
-        if self.messages.insert(name.clone(), handler).is_some() {
-            self.problems.push(RouterError::Duplicate { kind: "message handler", name });
+        let Route { name, priority, access } = message.into();
+        let handler = Arc::new(Typed::<H, A, M>::new(handler));
+        let all = self.messages.entry(name).or_default();
+        let behind = all.partition_point(|other| other.priority >= priority);
+        all.insert(behind, RegisteredMessage { priority, access, handler });
+        self
+    }
+
+    /// Registers a handler for messages that no other handler takes. On clients they are not handed
+    /// to subscriptions then.
+    #[must_use]
+    pub fn on_default<H, A, M>(mut self, handler: H) -> Self
+    where
+        H: Handler<A, Output: IntoAnswer<M>>,
+        A: 'static,
+        M: 'static,
+    {
+        let handler = Arc::new(Typed::<H, A, M>::new(handler));
+        if self.default_message.replace(handler).is_some() {
+            let name = "on_default".to_owned();
+            self.problems.push(RouterError::Duplicate { kind: "default handler", name });
         }
+        self
+    }
+
+    /// Runs whenever a handler fails in a way that its peer does not learn of in full; see
+    /// [`HandlerFailure`]. Several may be registered. The failure is logged either way.
+    #[must_use]
+    pub fn on_error<F, Fut>(mut self, hook: F) -> Self
+    where
+        F: Fn(HandlerFailure) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output: HookOutcome> + Send + 'static,
+    {
+        self.failures.add(hook);
         self
     }
 
@@ -154,7 +210,7 @@ impl Router {
 
     /// What discovery tells, ordered by name. Discovery itself is not listed.
     pub fn methods(&self) -> Vec<MethodInfo> {
-        let infos = self.methods.values().map(|(info, _)| info);
+        let infos = self.methods.values().map(|method| &method.info);
         infos.filter(|info| info.name != listall::NAME).cloned().collect()
     }
 
@@ -163,16 +219,8 @@ impl Router {
         if let Some(problem) = self.problems.pop() {
             return Err(problem);
         }
-        let methods = self
-            .methods
-            .iter()
-            .map(|(name, (_, handler))| (name, handler.missing_state(&self.states)));
-        let messages =
-            self.messages.iter().map(|(name, handler)| (name, handler.missing_state(&self.states)));
-        for (name, missing) in methods.chain(messages) {
-            if let Some(type_name) = missing {
-                return Err(RouterError::MissingState { handler: name.clone(), type_name });
-            }
+        if let Some((handler, type_name)) = self.missing_state() {
+            return Err(RouterError::MissingState { handler, type_name });
         }
         if !self.methods.contains_key(listall::NAME) {
             let list = listall::reply(&self.methods());
@@ -182,46 +230,101 @@ impl Router {
         Ok(self)
     }
 
+    fn missing_state(&self) -> Option<(String, &'static str)> {
+        let states = &self.states;
+        let methods = self.methods.iter().map(|(name, method)| (name.as_str(), &method.handler));
+        let default = self.default_method.iter().map(|handler| ("rpc_default", handler));
+        for (name, handler) in methods.chain(default) {
+            if let Some(missing) = handler.missing_state(states) {
+                return Some((name.to_owned(), missing));
+            }
+        }
+        let messages = self.messages.iter().flat_map(|(name, all)| {
+            all.iter().map(move |message| (name.as_str(), &message.handler))
+        });
+        let default = self.default_message.iter().map(|handler| ("on_default", handler));
+        for (name, handler) in messages.chain(default) {
+            if let Some(missing) = handler.missing_state(states) {
+                return Some((name.to_owned(), missing));
+            }
+        }
+        None
+    }
+
+    pub(crate) fn failures(&self) -> &Hooks<HandlerFailure> {
+        &self.failures
+    }
+
     /// The work of answering a request: not begun.
     pub(crate) fn on_request(&self, link: &Arc<Link>, request: Request) -> Option<Task> {
         let Request { id, method, params, timestamp } = request;
         let responder = Responder::new(Arc::clone(link), id);
-        match self.methods.get(method.as_str()) {
-            Some((_, handler)) => {
-                let context = self.context(link, method, params, timestamp);
-                Some(handler.start(context, responder))
+        let handler = match self.methods.get(method.as_str()) {
+            Some(method) if method.access == Access::LoggedIn && !link.is_logged_in() => {
+                responder.fail(&RpcError::auth_required());
+                return None;
             }
-            None => {
-                responder.fail(&RpcError::method_not_found(&method));
-                None
-            }
-        }
+            Some(method) => &method.handler,
+            None => match &self.default_method {
+                Some(handler) => handler,
+                None => {
+                    responder.fail(&RpcError::method_not_found(&method));
+                    return None;
+                }
+            },
+        };
+        Some(handler.start(self.context(link, method, params, timestamp), responder))
     }
 
     /// The work of handling a message: not begun.
     pub(crate) fn on_message(&self, link: &Arc<Link>, message: Message) -> Option<Task> {
-        match self.messages.get(message.name.as_str()) {
-            Some(handler) => {
+        let registered = self.messages.get(message.name.as_str()).map_or(&[][..], Vec::as_slice);
+        let is_stranger = !link.is_logged_in();
+        let may_run = |route: &&RegisteredMessage| route.access == Access::Everyone || !is_stranger;
+        let mut handlers = registered.iter().filter(may_run).map(|route| &route.handler);
+        let handler = match (handlers.next(), handlers.next()) {
+            (Some(only), None) => only,
+            (Some(_), Some(_)) => {
+                let handlers = registered.iter().filter(may_run);
+                let handlers = handlers.map(|route| Arc::clone(&route.handler)).collect();
                 let Message { name, data, timestamp } = message;
-                Some(handler.start(self.context(link, name, data, timestamp), ()))
+                return Some(run_all(handlers, self.context(link, name, data, timestamp)));
             }
-            None => {
-                link.owner.unhandled(&message);
-                None
-            }
-        }
+            (None, _) => match &self.default_message {
+                Some(handler) => handler,
+                None => {
+                    link.owner.unhandled(&message);
+                    return None;
+                }
+            },
+        };
+        let Message { name, data, timestamp } = message;
+        Some(handler.start(self.context(link, name, data, timestamp)))
     }
 
     fn context(
         &self,
         link: &Arc<Link>,
-        name: cndt_core::message::Text,
+        name: Text,
         payload: bytes::Bytes,
         timestamp: u64,
     ) -> CallContext {
         let states = Arc::clone(&self.states);
         CallContext { link: Arc::clone(link), name, payload, timestamp, states }
     }
+}
+
+/// All handlers of one message, one after the other; the last value is the answer.
+fn run_all(handlers: Vec<Arc<dyn ErasedMessage>>, context: CallContext) -> Task {
+    Box::pin(async move {
+        let mut answer = None;
+        for handler in handlers {
+            answer = handler.run(context.clone()).await.or(answer);
+        }
+        if let Some(data) = answer {
+            answer_message(&context, &data).await;
+        }
+    })
 }
 
 impl std::fmt::Debug for Router {

@@ -2,7 +2,7 @@ use std::any::TypeId;
 
 use bytes::{Bytes, BytesMut};
 use cndt_core::message::{Body, BodyError, Typed};
-use cndt_core::rpc::RpcError;
+use cndt_core::rpc::{Beside, RpcError};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -20,12 +20,13 @@ pub enum Fallible {}
 #[derive(Debug)]
 pub enum RawBytes {}
 
-/// What a method may return: any `T: Serialize + JsonSchema`, [`RawReply`], or either of them in a
+/// What a method may return: any `T: Serialize + JsonSchema`, [`RawReply`], a
+/// [`Response`](super::Response) with something beside the result, or any of them in a
 /// `Result<_, RpcError>`.
 #[diagnostic::on_unimplemented(
     message = "a method cannot return `{Self}`",
-    note = "it may return a value that is `Serialize + JsonSchema`, a `RawReply`, or a \
-            `Result<_, RpcError>` of those"
+    note = "it may return a value that is `Serialize + JsonSchema`, a `RawReply`, a `Response<_>`, or \
+            a `Result<_, RpcError>` of those"
 )]
 pub trait IntoReply<M>: Send + 'static {
     /// The result, ready to be written.
@@ -35,15 +36,30 @@ pub trait IntoReply<M>: Send + 'static {
     ///
     /// # Errors
     /// What the handler reports.
-    fn into_reply(self) -> Result<Self::Body, RpcError>;
+    fn into_reply(self) -> Result<Answered<Self::Body>, RpcError>;
 
     /// The result's type, as discovery tells it.
     fn return_type() -> String;
 }
 
+/// A result with what stands beside it.
+#[derive(Debug)]
+pub struct Answered<B> {
+    /// The result.
+    pub body: B,
+    /// Mostly nothing.
+    pub beside: Beside,
+}
+
+impl<B> Answered<B> {
+    fn plain(body: B) -> Self {
+        Self { body, beside: Beside::default() }
+    }
+}
+
 /// A serde value, ready to be written.
 #[derive(Debug)]
-pub struct Value<T>(T);
+pub struct Value<T>(pub(super) T);
 
 impl<T: Serialize> Body for Value<T> {
     fn write(&self, out: &mut BytesMut) -> Result<(), BodyError> {
@@ -54,8 +70,8 @@ impl<T: Serialize> Body for Value<T> {
 impl<T: Serialize + JsonSchema + Send + Sync + 'static> IntoReply<Plain> for T {
     type Body = Value<T>;
 
-    fn into_reply(self) -> Result<Value<T>, RpcError> {
-        Ok(Value(self))
+    fn into_reply(self) -> Result<Answered<Value<T>>, RpcError> {
+        Ok(Answered::plain(Value(self)))
     }
 
     fn return_type() -> String {
@@ -68,8 +84,8 @@ impl<T: Serialize + JsonSchema + Send + Sync + 'static> IntoReply<Fallible>
 {
     type Body = Value<T>;
 
-    fn into_reply(self) -> Result<Value<T>, RpcError> {
-        self.map(Value)
+    fn into_reply(self) -> Result<Answered<Value<T>>, RpcError> {
+        self.map(|value| Answered::plain(Value(value)))
     }
 
     fn return_type() -> String {
@@ -91,8 +107,8 @@ impl Body for RawReply {
 impl IntoReply<RawBytes> for RawReply {
     type Body = Self;
 
-    fn into_reply(self) -> Result<Self, RpcError> {
-        Ok(self)
+    fn into_reply(self) -> Result<Answered<Self>, RpcError> {
+        Ok(Answered::plain(self))
     }
 
     fn return_type() -> String {
@@ -103,8 +119,8 @@ impl IntoReply<RawBytes> for RawReply {
 impl IntoReply<RawBytes> for Result<RawReply, RpcError> {
     type Body = RawReply;
 
-    fn into_reply(self) -> Result<RawReply, RpcError> {
-        self
+    fn into_reply(self) -> Result<Answered<RawReply>, RpcError> {
+        self.map(Answered::plain)
     }
 
     fn return_type() -> String {
@@ -119,8 +135,10 @@ pub enum Answer {
     Nothing,
     /// A message with this data, one MessagePack value.
     Value(Bytes),
-    /// The handler failed; its words are logged.
-    Failed(String),
+    /// The handler failed. It is logged, and error hooks are told.
+    Failed(RpcError),
+    /// What it gave cannot be sent.
+    Unsendable(RpcError),
 }
 
 /// What a message handler may return: any `T: Serialize`, a `Result` of it whose error is logged, or
@@ -145,7 +163,7 @@ impl<T: Serialize + Send + 'static> IntoAnswer<Fallible> for Result<T, RpcError>
     fn into_answer(self) -> Answer {
         match self {
             Ok(value) => answer(&value),
-            Err(error) => Answer::Failed(error.to_string()),
+            Err(error) => Answer::Failed(error),
         }
     }
 }
@@ -166,6 +184,6 @@ fn answer<T: Serialize + 'static>(value: &T) -> Answer {
     match Typed(value).write(&mut data) {
         Ok(()) if data == NIL => Answer::Nothing,
         Ok(()) => Answer::Value(data.freeze()),
-        Err(error) => Answer::Failed(error.to_string()),
+        Err(error) => Answer::Unsendable(RpcError::internal(error.to_string())),
     }
 }

@@ -8,6 +8,8 @@ use cndt_core::message::{Body, Raw};
 use cndt_core::rpc::RpcError;
 use cndt_core::time::Instant;
 
+use super::CallContext;
+use super::reply::Answered;
 use crate::link::{Lane, Link, Place, TurnError};
 
 /// The duty to answer one request. Dropping it unanswered answers with an internal error, so that no
@@ -25,13 +27,24 @@ impl Responder {
 
     /// Answers with a result. Answers always find room: the connection takes no further requests
     /// while too many wait.
-    pub(super) fn reply<B: Body>(mut self, result: &B, method: &str) {
-        let id = self.id;
-        match self.answer(|connection, now| connection.respond(now, id, result)) {
-            Ok(()) => self.is_answered = true,
+    ///
+    /// # Errors
+    /// When the result cannot be sent: what the caller was answered instead.
+    pub(super) fn reply<B: Body>(
+        mut self,
+        result: &Answered<B>,
+        method: &str,
+    ) -> Result<(), RpcError> {
+        let (id, Answered { body, beside }) = (self.id, result);
+        match self.answer(|connection, now| connection.respond_with(now, id, body, beside)) {
+            Ok(()) => {
+                self.is_answered = true;
+                Ok(())
+            }
             Err(error) => {
-                tracing::warn!(target: "cndt", method, %error, "result cannot be sent");
-                self.fail(&RpcError::internal(format!("Error in {method}: {error}")));
+                let error = RpcError::internal(format!("Error in {method}: {error}"));
+                self.fail(&error);
+                Err(error)
             }
         }
     }
@@ -75,10 +88,11 @@ impl Drop for Responder {
     }
 }
 
-/// Answers a message by a message.
-pub(super) async fn answer_message(link: &Link, name: &str, data: &[u8]) {
+/// Answers a message by a message. Wire fact 5 gives its type.
+pub(super) async fn answer_message(context: &CallContext, data: &[u8]) {
+    let (link, name) = (&*context.link, format!("{}_response", context.name()));
     let sent =
-        in_turn(link, Lane::Messages, |connection, now| connection.send(now, name, &Raw(data)))
+        in_turn(link, Lane::Messages, |connection, now| connection.send(now, &name, &Raw(data)))
             .await;
     if let Err(error) = sent {
         tracing::debug!(target: "cndt", message = name, %error, "answer not sent");

@@ -5,6 +5,7 @@ use cndt_core::message::Typed;
 use serde::Serialize;
 
 use super::handle::ServerHandle;
+use crate::descriptor::SlowClient;
 use crate::peer::ConnectionId;
 
 /// A message to every client that is logged in. Made by [`ServerHandle::broadcast`].
@@ -15,6 +16,7 @@ pub struct Broadcast<'a, T: ?Sized> {
     name: &'a str,
     data: &'a T,
     excluded: HashSet<ConnectionId>,
+    slow_client: SlowClient,
 }
 
 /// How many clients a broadcast went to.
@@ -22,13 +24,15 @@ pub struct Broadcast<'a, T: ?Sized> {
 pub struct Delivered {
     /// Clients whose send queue has it.
     pub queued: usize,
-    /// Clients that do not get it: their send queue is full, or they are about to leave.
+    /// Clients that do not get it: their send queue is full, they are about to leave, or they were
+    /// cut off for being too slow.
     pub refused: usize,
 }
 
 impl<'a, T: Serialize + ?Sized> Broadcast<'a, T> {
     pub(super) fn new(server: &'a ServerHandle, name: &'a str, data: &'a T) -> Self {
-        Self { server, name, data, excluded: HashSet::new() }
+        let slow_client = server.descriptor().slow_client;
+        Self { server, name, data, excluded: HashSet::new(), slow_client }
     }
 
     /// Leaves one client out.
@@ -43,14 +47,26 @@ impl<'a, T: Serialize + ?Sized> Broadcast<'a, T> {
         self
     }
 
+    /// What happens if a client has no room, in place of what the descriptor says.
+    pub fn slow_client(mut self, policy: SlowClient) -> Self {
+        self.slow_client = policy;
+        self
+    }
+
     /// Queues the message for everyone else. It is encoded once, and a client that reads too slowly
-    /// does not hold the others up: it is left out and counted.
+    /// does not hold the others up. What it does not get is counted, here and in
+    /// `Peer::stats().messages_dropped`.
     ///
     /// # Errors
     /// When the value cannot be sent to anyone. Nobody got it then.
     pub fn send(self) -> Result<Delivered, SendError> {
         let mut frames: Vec<SharedMessage> = Vec::new();
         let mut delivered = Delivered::default();
+        let overflow = match self.slow_client {
+            SlowClient::DropNewest => Overflow::Refuse,
+            SlowClient::DropOldest => Overflow::DropOldest,
+            SlowClient::Disconnect => Overflow::Disconnect,
+        };
         for peer in self.server.connections() {
             if self.excluded.contains(&peer.id()) {
                 continue;
@@ -65,18 +81,12 @@ impl<'a, T: Serialize + ?Sized> Broadcast<'a, T> {
                     frames.len() - 1
                 }
             };
-            let mut locked = link.lock();
-            match locked.connection.send_shared(
-                link.machine.now(),
-                &frames[index],
-                Overflow::Refuse,
-            ) {
-                Ok(_) => {
-                    delivered.queued += 1;
-                    locked.kick();
-                }
+            let (mut locked, now) = (link.lock(), link.machine.now());
+            match locked.connection.send_shared(now, &frames[index], overflow) {
+                Ok(_) => delivered.queued += 1,
                 Err(_) => delivered.refused += 1,
             }
+            locked.kick();
         }
         Ok(delivered)
     }

@@ -123,6 +123,11 @@ impl ServerHandle {
         })
     }
 
+    /// The first client that `is_it` accepts, in no particular order.
+    pub fn find(&self, is_it: impl FnMut(&Peer) -> bool) -> Option<Peer> {
+        self.connections().into_iter().find(is_it)
+    }
+
     /// A message to every client; see [`Broadcast`].
     pub fn broadcast<'a, T: Serialize + ?Sized>(
         &'a self,

@@ -38,7 +38,9 @@ use crate::error::ServeError;
 use crate::hooks::{HookOutcome, Hooks};
 use crate::net::{Listener, ListenerTls, LocalAddress, Socket, TlsServer, bind};
 use crate::peer::Peer;
-use crate::router::{Handler, IntoAnswer, IntoReply, Method, Router};
+use crate::router::{
+    Handler, HandlerFailure, IntoAnswer, IntoReply, Method, Route, Router, registration,
+};
 use crate::rt::{Machine, Runtime};
 use handle::{ServerHooks, TaskCount};
 
@@ -85,39 +87,7 @@ impl<R: Runtime> Server<R> {
         self
     }
 
-    /// Registers a method; see [`Router::rpc`].
-    pub fn rpc<H, A, M>(mut self, method: impl Into<Method>, handler: H) -> Self
-    where
-        H: Handler<A, Output: IntoReply<M>>,
-        A: 'static,
-        M: 'static,
-    {
-        self.router = self.router.rpc(method, handler);
-        self
-    }
-
-    /// Registers a handler for messages of one type; see [`Router::on`].
-    pub fn on<H, A, M>(mut self, message: impl Into<String>, handler: H) -> Self
-    where
-        H: Handler<A, Output: IntoAnswer<M>>,
-        A: 'static,
-        M: 'static,
-    {
-        self.router = self.router.on(message, handler);
-        self
-    }
-
-    /// Provides a value that handlers take by `State`.
-    pub fn state<T: Clone + Send + Sync + 'static>(mut self, value: T) -> Self {
-        self.router = self.router.state(value);
-        self
-    }
-
-    /// Uses this router, in place of what was registered so far.
-    pub fn router(mut self, router: Router) -> Self {
-        self.router = router;
-        self
-    }
+    registration!();
 
     /// Runs once every address is bound, before the first client is let in.
     pub fn on_startup<F, Fut>(mut self, hook: F) -> Self

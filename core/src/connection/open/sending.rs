@@ -100,6 +100,7 @@ impl Open {
         }
         while let Err(full) = self.admit_data(link) {
             if overflow != Overflow::DropOldest || !self.drop_oldest(link) {
+                link.stats.messages_dropped = link.stats.messages_dropped.saturating_add(1);
                 return Err(full);
             }
         }
