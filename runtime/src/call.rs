@@ -31,11 +31,13 @@ use bytes::BytesMut;
 use cndt_core::connection::{CallFailure, CallId, SendError};
 use cndt_core::message::{Body, BodyError, Typed, from_slice};
 use cndt_core::rpc::Reply;
+use cndt_core::time::Instant;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::error::{CallError, NotConnected};
 use crate::link::{Lane, Link, Place, Slot, TurnError};
+use crate::telemetry::{CallMeter, Meters};
 
 /// Parameters of a call: any serde value. Nothing at all is sent as an empty map, because methods
 /// take their parameters by name.
@@ -99,6 +101,8 @@ pub struct RawCall<'a, B> {
     method: &'a str,
     params: B,
     timeout: Duration,
+    /// When it was first polled.
+    began: Instant,
     stage: Stage,
 }
 
@@ -117,7 +121,7 @@ impl<'a, B> RawCall<'a, B> {
         params: B,
         timeout: Duration,
     ) -> Self {
-        Self { link, method, params, timeout, stage: Stage::New }
+        Self { link, method, params, timeout, began: Instant::ZERO, stage: Stage::New }
     }
 
     /// How long to wait for the answer, time spent waiting for room to send included.
@@ -144,6 +148,11 @@ impl<B: Body> RawCall<'_, B> {
                     let Some(Slot::Done(outcome)) = locked.calls.remove(&id) else {
                         return Poll::Ready(Err(CallError::NotConnected(NotConnected)));
                     };
+                    drop(locked);
+                    if Meters::ON {
+                        let now = link.machine.now();
+                        CallMeter::made(self.method, self.began, now, outcome.as_ref().err());
+                    }
                     Poll::Ready(outcome.map_err(CallError::Failed))
                 }
                 None => Poll::Ready(Err(CallError::NotConnected(NotConnected))),
@@ -151,6 +160,7 @@ impl<B: Body> RawCall<'_, B> {
         }
         let now = link.machine.now();
         if matches!(self.stage, Stage::New) {
+            self.began = now;
             self.stage = Stage::InLine(Place::until(now + self.timeout));
         }
         let Stage::InLine(place) = &mut self.stage else {

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use cndt_core::auth::scram::Keys;
-use cndt_core::connection::{Event, Message, PhaseName, Request, RequestId};
+use cndt_core::connection::{Event, Message, PhaseName, Request, RequestId, Stats};
 use cndt_core::time::Instant;
 use futures_io::{AsyncRead, AsyncWrite};
 
@@ -22,6 +22,7 @@ use crate::net::BoxTransport;
 use crate::owner::Owner;
 use crate::rt::{Deriving, Task};
 use crate::server::Permit;
+use crate::telemetry::Meters;
 
 /// Rounds of one poll before other tasks get their turn.
 const ROUNDS_MAX: usize = 16;
@@ -62,8 +63,12 @@ pub(crate) struct Driver {
     permit: Option<Permit>,
     /// What the application gets once nothing is locked.
     inbox: Vec<Delivery>,
+    /// What has been counted for operators.
+    counted: Stats,
     announce: bool,
     announced: bool,
+    /// The owner knows that it is over.
+    told_end: bool,
     wakes: Wakes,
     has_yielded: bool,
     finished: bool,
@@ -95,8 +100,10 @@ impl Driver {
             keys: None,
             permit: None,
             inbox: Vec::new(),
+            counted: Stats::default(),
             announce: false,
             announced: false,
+            told_end: false,
             wakes: Wakes::default(),
             has_yielded: false,
             finished: false,
@@ -134,6 +141,9 @@ impl Driver {
         progress |= self.write(cx, &mut locked, link.machine.now());
         let again = progress || locked.has_work();
         if !again && self.is_finished(&locked) {
+            if Meters::ON {
+                link.owner.meters().traffic(&mut self.counted, locked.connection.stats());
+            }
             return Round::Finished;
         }
         if again {
@@ -141,6 +151,9 @@ impl Driver {
         }
         locked.driver_sleeps();
         let (held, deadline) = (locked.connection.held_bytes(), self.deadline(&locked));
+        if Meters::ON {
+            link.owner.meters().traffic(&mut self.counted, locked.connection.stats());
+        }
         drop(locked);
         link.owner.account(&link, held);
         Round::Sleep(deadline)
@@ -347,6 +360,7 @@ impl Driver {
             if closed {
                 // Its place is free before anyone learns that it is gone.
                 self.permit = None;
+                self.told_end = true;
                 link.owner.closed(link);
             }
         }
@@ -478,6 +492,8 @@ impl Drop for Driver {
             }
         }
         drop(locked);
-        self.link.owner.closed(&self.link);
+        if !self.told_end {
+            self.link.owner.closed(&self.link);
+        }
     }
 }

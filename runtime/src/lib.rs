@@ -58,6 +58,7 @@ mod race;
 pub mod router;
 pub mod rt;
 pub mod server;
+pub mod telemetry;
 pub mod users;
 mod watched;
 

@@ -10,6 +10,7 @@ use crate::client::ClientShared;
 use crate::link::Link;
 use crate::router::Router;
 use crate::server::ServerHandle;
+use crate::telemetry::Meters;
 
 pub(crate) enum Owner {
     Server(ServerHandle),
@@ -21,6 +22,13 @@ impl Owner {
         match self {
             Self::Server(server) => server.router(),
             Self::Client(client) => &client.router,
+        }
+    }
+
+    pub(crate) fn meters(&self) -> &Meters {
+        match self {
+            Self::Server(server) => server.meters(),
+            Self::Client(client) => &client.meters,
         }
     }
 

@@ -116,6 +116,7 @@ async fn redial<R: Runtime>(shared: &Arc<ClientShared>, mut at_least: Duration) 
         let delay = backoff.delay(attempt, random).max(std::mem::take(&mut at_least));
         shared.state.change(|state| state.attempts = attempt.saturating_add(1));
         tracing::info!(target: "cndt", attempt = attempt + 1, ?delay, "reconnecting");
+        shared.meters.reconnects();
         let machine = shared.machine;
         let sleep = machine.sleep_until(machine.now() + delay);
         if let First::Left(()) = race(stopping(shared), sleep).await {

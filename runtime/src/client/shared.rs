@@ -20,6 +20,7 @@ use crate::owner::Owner;
 use crate::peer::ConnectionId;
 use crate::router::Router;
 use crate::rt::Machine;
+use crate::telemetry::{Meters, Role};
 use crate::watched::Watched;
 
 /// What all handles of a client share.
@@ -31,6 +32,7 @@ pub(crate) struct ClientShared {
     pub(super) hooks: ClientHooks,
     pub(crate) subscribers: Subscribers,
     pub(super) state: Watched<ClientState>,
+    pub(crate) meters: Meters,
     /// Shared by the user's handles; when it goes, so does the connection.
     pub(super) guard: OnceLock<Weak<Guard>>,
 }
@@ -136,6 +138,7 @@ impl ClientShared {
             hooks,
             subscribers: Subscribers::default(),
             state: Watched::new(state),
+            meters: Meters::new(Role::Client),
             guard: OnceLock::new(),
         }
     }
@@ -237,6 +240,7 @@ impl ClientShared {
             state.logins += 1;
             state.logins == 1
         });
+        self.meters.opened();
         let (id, remote) = (link.id, link.remote);
         tracing::info!(target: "cndt", %id, ?remote, "connected");
         let client = ClientHandle::of(self);
@@ -259,6 +263,7 @@ impl ClientShared {
             (locked.closed.clone(), locked.io_error.clone())
         };
         let Some(closed) = closed else { return };
+        self.meters.closed(link.is_logged_in(), &closed.reason);
         let (id, remote, reason, unsent) = (link.id, link.remote, &closed.reason, closed.unsent);
         tracing::info!(target: "cndt", %id, ?remote, %reason, ?io, unsent, "disconnected");
         self.state.change(|state| {

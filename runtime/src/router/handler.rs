@@ -12,6 +12,7 @@ use super::reply::{Answer, IntoAnswer, IntoReply};
 use super::respond::{Responder, answer_message};
 use crate::contain::{Contained, contain};
 use crate::rt::Task;
+use crate::telemetry::handler_failed;
 
 /// An async function of up to eight [extractors](super::extract).
 ///
@@ -209,6 +210,7 @@ async fn report(context: &CallContext, kind: HandlerKind, cause: FailureCause, e
             tracing::warn!(target: "cndt", %kind, name, %cause, %error, "handler failed");
         }
     }
+    handler_failed(kind, cause);
     let hooks = context.link.owner.router().failures();
     if !hooks.is_empty() {
         hooks.run(HandlerFailure::new(context, kind, cause, error)).await;

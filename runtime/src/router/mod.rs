@@ -60,6 +60,7 @@ use crate::error::RouterError;
 use crate::hooks::{HookOutcome, Hooks};
 use crate::link::Link;
 use crate::rt::Task;
+use crate::telemetry::MethodMeter;
 use handler::{ErasedMessage, ErasedMethod, Typed};
 use respond::{Responder, answer_message};
 use route::Access;
@@ -69,6 +70,7 @@ pub struct Router {
     // Ordered, so that discovery is.
     methods: BTreeMap<String, RegisteredMethod>,
     default_method: Option<Arc<dyn ErasedMethod>>,
+    other_methods: MethodMeter,
     messages: BTreeMap<String, Vec<RegisteredMessage>>,
     default_message: Option<Arc<dyn ErasedMessage>>,
     failures: Hooks<HandlerFailure>,
@@ -80,6 +82,7 @@ struct RegisteredMethod {
     info: MethodInfo,
     access: Access,
     handler: Arc<dyn ErasedMethod>,
+    meter: MethodMeter,
 }
 
 struct RegisteredMessage {
@@ -93,6 +96,7 @@ impl Default for Router {
         Self {
             methods: BTreeMap::new(),
             default_method: None,
+            other_methods: MethodMeter::of_others(),
             messages: BTreeMap::new(),
             default_message: None,
             failures: Hooks::new("on_error"),
@@ -125,7 +129,8 @@ impl Router {
             requires_auth: access == Access::LoggedIn,
         };
         let handler = Arc::new(Typed::<H, A, M>::new(handler));
-        let method = RegisteredMethod { info, access, handler };
+        let meter = MethodMeter::new(&name);
+        let method = RegisteredMethod { info, access, handler, meter };
         if self.methods.insert(name.clone(), method).is_some() {
             self.problems.push(RouterError::Duplicate { kind: "method", name });
         }
@@ -222,6 +227,11 @@ impl Router {
         if let Some((handler, type_name)) = self.missing_state() {
             return Err(RouterError::MissingState { handler, type_name });
         }
+        // Not before: whoever wants numbers has installed a recorder by now.
+        self.other_methods = MethodMeter::of_others();
+        for (name, method) in &mut self.methods {
+            method.meter = MethodMeter::new(name);
+        }
         if !self.methods.contains_key(listall::NAME) {
             let list = listall::reply(&self.methods());
             let handler = move || std::future::ready(list.clone());
@@ -258,22 +268,25 @@ impl Router {
     /// The work of answering a request: not begun.
     pub(crate) fn on_request(&self, link: &Arc<Link>, request: Request) -> Option<Task> {
         let Request { id, method, params, timestamp } = request;
-        let responder = Responder::new(Arc::clone(link), id);
-        let handler = match self.methods.get(method.as_str()) {
-            Some(method) if method.access == Access::LoggedIn && !link.is_logged_in() => {
+        let registered = self.methods.get(method.as_str());
+        let meter = registered.map_or(&self.other_methods, |method| &method.meter);
+        let responder = Responder::new(Arc::clone(link), id, meter);
+        let is_closed_to = |access| access == Access::LoggedIn && !link.is_logged_in();
+        let handler = match (registered, &self.default_method) {
+            (Some(method), _) if is_closed_to(method.access) => {
                 responder.fail(&RpcError::auth_required());
                 return None;
             }
-            Some(method) => &method.handler,
-            None => match &self.default_method {
-                Some(handler) => handler,
-                None => {
-                    responder.fail(&RpcError::method_not_found(&method));
-                    return None;
-                }
-            },
+            (Some(method), _) => &method.handler,
+            (None, Some(handler)) => handler,
+            (None, None) => {
+                responder.fail(&RpcError::method_not_found(&method));
+                return None;
+            }
         };
-        Some(handler.start(self.context(link, method, params, timestamp), responder))
+        let span = tracing::debug_span!(target: "cndt", "call", connection = %link.id, %method);
+        let task = handler.start(self.context(link, method, params, timestamp), responder);
+        Some(within(span, task))
     }
 
     /// The work of handling a message: not begun.
@@ -288,7 +301,10 @@ impl Router {
                 let handlers = registered.iter().filter(may_run);
                 let handlers = handlers.map(|route| Arc::clone(&route.handler)).collect();
                 let Message { name, data, timestamp } = message;
-                return Some(run_all(handlers, self.context(link, name, data, timestamp)));
+                let span =
+                    tracing::debug_span!(target: "cndt", "message", connection = %link.id, %name);
+                let task = run_all(handlers, self.context(link, name, data, timestamp));
+                return Some(within(span, task));
             }
             (None, _) => match &self.default_message {
                 Some(handler) => handler,
@@ -299,7 +315,8 @@ impl Router {
             },
         };
         let Message { name, data, timestamp } = message;
-        Some(handler.start(self.context(link, name, data, timestamp)))
+        let span = tracing::debug_span!(target: "cndt", "message", connection = %link.id, %name);
+        Some(within(span, handler.start(self.context(link, name, data, timestamp))))
     }
 
     fn context(
@@ -312,6 +329,12 @@ impl Router {
         let states = Arc::clone(&self.states);
         CallContext { link: Arc::clone(link), name, payload, timestamp, states }
     }
+}
+
+/// What a handler logs tells where it comes from, if anybody wants to know.
+fn within(span: tracing::Span, task: Task) -> Task {
+    use tracing::Instrument;
+    if span.is_disabled() { task } else { Box::pin(task.instrument(span)) }
 }
 
 /// All handlers of one message, one after the other; the last value is the answer.

@@ -5,24 +5,33 @@ use std::sync::Arc;
 
 use cndt_core::connection::{Connection, RequestId, SendError};
 use cndt_core::message::{Body, Raw};
-use cndt_core::rpc::RpcError;
+use cndt_core::rpc::{ErrorCode, RpcError};
 use cndt_core::time::Instant;
 
 use super::CallContext;
 use super::reply::Answered;
 use crate::link::{Lane, Link, Place, TurnError};
+use crate::telemetry::{CallMeter, Meters, MethodMeter};
 
 /// The duty to answer one request. Dropping it unanswered answers with an internal error, so that no
 /// caller waits in vain.
 pub(super) struct Responder {
     link: Arc<Link>,
     id: RequestId,
+    meter: CallMeter,
     is_answered: bool,
 }
 
 impl Responder {
-    pub(super) fn new(link: Arc<Link>, id: RequestId) -> Self {
-        Self { link, id, is_answered: false }
+    pub(super) fn new(link: Arc<Link>, id: RequestId, meter: &MethodMeter) -> Self {
+        let now = if Meters::ON { link.machine.now() } else { Instant::ZERO };
+        Self { link, id, meter: meter.begin(now), is_answered: false }
+    }
+
+    fn count(&self, error: Option<ErrorCode>) {
+        if Meters::ON {
+            self.meter.end(self.link.machine.now(), error);
+        }
     }
 
     /// Answers with a result. Answers always find room: the connection takes no further requests
@@ -38,6 +47,7 @@ impl Responder {
         let (id, Answered { body, beside }) = (self.id, result);
         match self.answer(|connection, now| connection.respond_with(now, id, body, beside)) {
             Ok(()) => {
+                self.count(None);
                 self.is_answered = true;
                 Ok(())
             }
@@ -58,6 +68,7 @@ impl Responder {
             let bare = RpcError::new(error.code, "the error's details cannot be sent");
             let _ = self.answer(|connection, now| connection.respond_error(now, id, &bare));
         }
+        self.count(Some(error.code));
         self.is_answered = true;
     }
 
@@ -84,6 +95,8 @@ impl Drop for Responder {
             let id = self.id;
             let error = RpcError::internal("the handler ended without an answer");
             let _ = self.answer(|connection, now| connection.respond_error(now, id, &error));
+            // Handlers end without an answer when their callers give up, and hardly ever else.
+            self.count(Some(ErrorCode::Cancelled));
         }
     }
 }

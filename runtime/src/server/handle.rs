@@ -25,6 +25,7 @@ use crate::peer::{ConnectionId, Peer};
 use crate::race::{First, race};
 use crate::router::Router;
 use crate::rt::Machine;
+use crate::telemetry::{Meters, Role};
 use crate::watched::Watched;
 
 /// Time that a stopping server gives its connections beyond what the core grants them, and its
@@ -46,6 +47,7 @@ struct Shared {
     addresses: Vec<LocalAddress>,
     started: Instant,
     registry: Watched<Registry>,
+    meters: Meters,
     places_taken: Arc<AtomicUsize>,
     /// Over all connections.
     held_bytes: AtomicUsize,
@@ -77,6 +79,7 @@ impl ServerHandle {
             addresses,
             started: machine.now(),
             registry,
+            meters: Meters::new(Role::Server),
             places_taken: Arc::default(),
             held_bytes: AtomicUsize::new(0),
         };
@@ -201,8 +204,14 @@ impl ServerHandle {
         let owner = Owner::Server(self.clone());
         let link = Link::new(id, remote, *machine, owner, connection);
         let half_open_max = descriptor.half_open_max;
-        let evicted = registry.update(|registry| registry.take(now, &link, half_open_max))?;
-        if let Some(evicted) = evicted {
+        let taken = registry.update(|registry| registry.take(now, &link, half_open_max));
+        if let Err(ServeError::Refused(refusal)) = &taken {
+            self.shared.meters.refused(refusal);
+        }
+        if let Some(evicted) = taken? {
+            let remote = evicted.remote;
+            tracing::debug!(target: "cndt", ?remote, "silent connection makes room");
+            self.shared.meters.evicted();
             evicted.abort();
         }
         let count = TaskCount::new(self);
@@ -291,6 +300,10 @@ impl ServerHandle {
         self.shared.machine
     }
 
+    pub(crate) fn meters(&self) -> &Meters {
+        &self.shared.meters
+    }
+
     pub(crate) fn router(&self) -> &Router {
         &self.shared.router
     }
@@ -320,12 +333,14 @@ impl ServerHandle {
                 target: "cndt", %id, ?remote, held, total, budget,
                 "client cut off: all together hold more than memory_budget",
             );
+            self.shared.meters.shed();
             link.abort();
         }
     }
 
     pub(crate) fn opened(&self, link: &Arc<Link>) {
         self.shared.registry.update(|registry| registry.opened(link.id));
+        self.shared.meters.opened();
         let peer = Peer::new(Arc::clone(link));
         let (id, remote) = (link.id, link.remote);
         tracing::info!(target: "cndt", %id, ?remote, name = peer.name(), "client connected");
@@ -350,6 +365,7 @@ impl ServerHandle {
         let removed =
             self.shared.registry.update(|registry| registry.closed(now, link.id, &stats, why));
         let (Some(was_open), Some(closed)) = (removed, closed) else { return };
+        self.shared.meters.closed(was_open, &closed.reason);
         let (id, remote, reason, unsent) = (link.id, link.remote, &closed.reason, closed.unsent);
         match (was_open, reason) {
             (true, _) => {
