@@ -14,8 +14,8 @@ use crate::message::{Body, BodyError, rpc};
 use crate::rpc::{Beside, RpcError};
 use crate::wire::{Dialect, Flags, Kind};
 
-/// Beyond this many bytes in the send buffer, what may wait outside of it does.
-const BACKLOG: usize = 64 * 1024;
+/// Beyond this many bytes in the send buffer at the latest, what may wait outside of it does.
+const BACKLOG_MAX: usize = 64 * 1024;
 
 /// What is to be called or sent; the parts of a frame that differ between the commands.
 #[derive(Debug, Clone, Copy)]
@@ -322,7 +322,10 @@ impl Open {
     }
 }
 
-/// Enough waits to keep the transport busy for a while.
+/// Enough waits to keep the transport busy for a while. Never more than half of what may wait in
+/// all, so that there is something left to drop.
 fn is_backed_up(link: &Link) -> bool {
-    link.out.bytes() >= BACKLOG
+    let limits = &link.config.limits;
+    link.out.bytes() >= BACKLOG_MAX.min(limits.send_queue_bytes.div_ceil(2))
+        || link.out.data_frames() >= limits.send_queue_frames.div_ceil(2)
 }

@@ -104,3 +104,17 @@ fn dropping_goes_on_while_the_peer_pauses() {
     a.receive(at(1), &frame(Kind::Resume, Flags::empty(), 0, &[]));
     assert_eq!(delivered(&mut a), [10, 11, 12, 13, 14, 15, 16, 17, 18, 19]);
 }
+
+#[test]
+fn small_messages_make_room_as_well() {
+    let mut a = server_with_peer(Config::default());
+    for number in 0..3000_u16 {
+        let small = numbered((number % 100) as u8);
+        a.send_shared(at(1), &small, Overflow::DropOldest).unwrap();
+    }
+    assert_eq!(a.stats().messages_dropped, 2000);
+    let left = delivered(&mut a);
+    assert_eq!(left.len(), 1000);
+    // Those that were in the send buffer already, and then the newest.
+    assert_eq!((left[0], left[499], left[500], left[999]), (0, 99, 0, 99));
+}
