@@ -9,6 +9,7 @@
 //! | [`auth`] | passwords into proofs | frames |
 //! | [`connection`] | all of it into one CNDT connection, client or server | sockets, handlers |
 //! | [`resilience`] | time into permission: rate limits | the wire |
+//! | `jsonrpc` | bytes into JSON-RPC 2.0 texts and their meaning, in three framings | CNDT |
 //! | [`rpc`] | what every protocol shares: errors, codes, method descriptions | the wire |
 //!
 //! # The contract
@@ -96,6 +97,8 @@ extern crate std;
 
 pub mod auth;
 pub mod connection;
+#[cfg(feature = "jsonrpc")]
+pub mod jsonrpc;
 pub mod limits;
 pub mod message;
 pub mod resilience;

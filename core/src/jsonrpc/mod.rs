@@ -1,0 +1,36 @@
+//! JSON-RPC 2.0 (<https://www.jsonrpc.org/specification>): texts out of bytes, meaning out of texts.
+//!
+//! [`TextDecoder`] finds JSON texts on a stream, on lines, behind headers or with nothing between.
+//! [`read`] tells what a text means, member by member of a batch; [`write_request`], [`write_result`]
+//! and [`write_error`] make texts. Feature `jsonrpc`.
+//!
+//! ```
+//! use cndt_core::jsonrpc::{Incoming, Item, TextDecoder, read, write_result};
+//!
+//! let mut decoder = TextDecoder::new(None, 1024, 64);
+//! decoder.push(br#"{"jsonrpc":"2.0","method":"add","params":[1,2],"id":"a"}"#);
+//! let text = decoder.next_text()?.expect("it is whole");
+//! let Incoming::Single(Item::Request { id, method, params }) = read(&text, 100) else { panic!() };
+//! assert_eq!((&*method, params.as_deref()), ("add", Some(&b"[1,2]"[..])));
+//!
+//! let mut answer = bytes::BytesMut::new();
+//! write_result(&mut answer, &id, b"3");
+//! assert_eq!(&answer[..], br#"{"jsonrpc":"2.0","result":3,"id":"a"}"#);
+//! # Ok::<(), cndt_core::jsonrpc::TextError>(())
+//! ```
+
+mod framing;
+mod message;
+mod scanner;
+#[cfg(test)]
+mod tests;
+
+pub use framing::{Framing, TextDecoder, TextError, TextErrorKind};
+pub use message::{
+    Id, Incoming, InvalidItem, Item, error_code, error_number, read, write_error, write_request,
+    write_result,
+};
+pub use scanner::{Scan, Scanner};
+
+/// The deepest nesting that may be allowed.
+pub const JSONRPC_DEPTH_CEILING: usize = 512;
