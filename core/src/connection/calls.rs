@@ -11,15 +11,15 @@ use crate::time::Instant;
 const STALE_MAX: usize = 64;
 
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Call {
+pub(crate) struct Call {
     /// How long it may take, for the words of its failure.
-    pub(super) timeout: Duration,
-    pub(super) awaits: Awaits,
+    pub(crate) timeout: Duration,
+    pub(crate) awaits: Awaits,
 }
 
 /// What ends a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Awaits {
+pub(crate) enum Awaits {
     /// The answer to a request: the peer can be told that nobody wants it any more.
     Answer,
     /// The acknowledgement of a message.
@@ -27,7 +27,7 @@ pub(super) enum Awaits {
 }
 
 #[derive(Debug)]
-pub(super) struct Calls {
+pub(crate) struct Calls {
     open: BTreeMap<u64, Call>,
     /// Deadlines of open calls, and stale ones of finished calls until they are swept: most calls
     /// end long before their deadline, and removing from the middle of a heap is dear.
@@ -38,21 +38,21 @@ pub(super) struct Calls {
 }
 
 impl Calls {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         // Wire fact 7: ids count up from 1.
         Self { open: BTreeMap::new(), deadlines: BinaryHeap::new(), next: 1, unanswered: 0 }
     }
 
     /// The id for the next call; `None` once they are used up.
-    pub(super) fn next_id(&self) -> Option<u64> {
+    pub(crate) fn next_id(&self) -> Option<u64> {
         (self.next < u64::MAX).then_some(self.next)
     }
 
-    pub(super) fn was_issued(&self, id: u64) -> bool {
+    pub(crate) fn was_issued(&self, id: u64) -> bool {
         (1..self.next).contains(&id)
     }
 
-    pub(super) fn open(&mut self, id: u64, now: Instant, timeout: Duration, awaits: Awaits) {
+    pub(crate) fn open(&mut self, id: u64, now: Instant, timeout: Duration, awaits: Awaits) {
         let deadline = now + timeout;
         self.next = id.saturating_add(1);
         self.open.insert(id, Call { timeout, awaits });
@@ -62,7 +62,7 @@ impl Calls {
         }
     }
 
-    pub(super) fn close(&mut self, id: u64) -> Option<Call> {
+    pub(crate) fn close(&mut self, id: u64) -> Option<Call> {
         let call = self.open.remove(&id);
         if self.open.is_empty() {
             self.deadlines.clear();
@@ -71,14 +71,14 @@ impl Calls {
     }
 
     /// As [`Calls::close`], for a call whose answer may still come.
-    pub(super) fn abandon(&mut self, id: u64) -> Option<Call> {
+    pub(crate) fn abandon(&mut self, id: u64) -> Option<Call> {
         let call = self.close(id)?;
         self.unanswered = self.unanswered.saturating_add(1);
         Some(call)
     }
 
     /// Whether an answer to a call that has ended may be a late one. Each counts once.
-    pub(super) fn late_answer(&mut self) -> bool {
+    pub(crate) fn late_answer(&mut self) -> bool {
         match self.unanswered.checked_sub(1) {
             Some(left) => {
                 self.unanswered = left;
@@ -88,20 +88,27 @@ impl Calls {
         }
     }
 
-    pub(super) fn contains(&self, id: u64) -> bool {
+    /// The only open call, if there is but one.
+    #[cfg(feature = "jsonrpc")]
+    pub(crate) fn only(&self) -> Option<u64> {
+        let mut ids = self.open.keys();
+        ids.next().copied().filter(|_| ids.next().is_none())
+    }
+
+    pub(crate) fn contains(&self, id: u64) -> bool {
         self.open.contains_key(&id)
     }
 
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.open.len()
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.open.is_empty()
     }
 
     /// Ends one call whose deadline has come.
-    pub(super) fn pop_due(&mut self, now: Instant) -> Option<(u64, Call)> {
+    pub(crate) fn pop_due(&mut self, now: Instant) -> Option<(u64, Call)> {
         loop {
             let Reverse((deadline, id)) = *self.deadlines.peek()?;
             if deadline > now {
@@ -117,12 +124,12 @@ impl Calls {
 
     /// The earliest deadline. It may belong to a call that has ended: one needless wake-up is cheaper
     /// than keeping the heap exact.
-    pub(super) fn next_deadline(&self) -> Option<Instant> {
+    pub(crate) fn next_deadline(&self) -> Option<Instant> {
         self.deadlines.peek().map(|Reverse((deadline, _))| *deadline)
     }
 
     /// Ends every call, in order of issue.
-    pub(super) fn drain(&mut self) -> impl Iterator<Item = u64> + use<> {
+    pub(crate) fn drain(&mut self) -> impl Iterator<Item = u64> + use<> {
         self.deadlines.clear();
         core::mem::take(&mut self.open).into_keys()
     }

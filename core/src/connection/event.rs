@@ -229,6 +229,10 @@ pub enum CloseReason {
     /// The bytes are no frames.
     #[error("{0}")]
     Wire(WireError),
+    /// The bytes are no JSON-RPC, and nobody knows where the next text begins.
+    #[cfg(feature = "jsonrpc")]
+    #[error("the peer sent no JSON-RPC: {0}")]
+    Text(crate::jsonrpc::TextError),
     /// The frames break the rules.
     #[error("the peer broke the protocol: {0}")]
     Violation(Violation),

@@ -8,13 +8,13 @@ use crate::time::Instant;
 use crate::wire::HEADER_LEN;
 
 #[derive(Debug)]
-pub(super) struct Intake {
+pub(crate) struct Intake {
     messages: Option<TokenBucket>,
     bytes: Option<(Rate, TokenBucket)>,
 }
 
 impl Intake {
-    pub(super) fn new(limits: &Limits) -> Self {
+    pub(crate) fn new(limits: &Limits) -> Self {
         // The rates were validated with the configuration.
         let bucket = |rate: Rate| TokenBucket::new(rate).ok();
         Self {
@@ -24,7 +24,7 @@ impl Intake {
     }
 
     /// Admits one message or request with so much payload, or tells when it would.
-    pub(super) fn admit(&mut self, now: Instant, payload: usize) -> Result<(), Duration> {
+    pub(crate) fn admit(&mut self, now: Instant, payload: usize) -> Result<(), Duration> {
         if let Some((rate, bytes)) = &mut self.bytes {
             let size = u64::try_from(payload.saturating_add(HEADER_LEN)).unwrap_or(u64::MAX);
             // What is larger than the burst takes all of it, or it would never pass.

@@ -122,6 +122,13 @@ pub struct Transmit<'a> {
     pieces: send_buffer::Pieces<'a>,
 }
 
+impl<'a> Transmit<'a> {
+    #[cfg(feature = "jsonrpc")]
+    pub(crate) fn of(pieces: send_buffer::Pieces<'a>) -> Self {
+        Self { pieces }
+    }
+}
+
 impl<'a> Iterator for Transmit<'a> {
     type Item = &'a [u8];
 

@@ -18,24 +18,24 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-mod calls;
+pub(crate) mod calls;
 mod config;
 mod encode;
 mod event;
 mod flow;
 mod handshake;
 mod heartbeat;
-mod intake;
+pub(crate) mod intake;
 mod join;
 mod levels;
 mod link;
 mod open;
 mod phase;
-mod queue;
-mod send_buffer;
+pub(crate) mod queue;
+pub(crate) mod send_buffer;
 mod shared;
 mod stats;
-mod strikes;
+pub(crate) mod strikes;
 #[cfg(test)]
 mod tests;
 

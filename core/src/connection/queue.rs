@@ -14,7 +14,7 @@ struct Waiting {
 }
 
 #[derive(Debug, Default)]
-pub(super) struct EventQueue {
+pub(crate) struct EventQueue {
     /// Messages and requests.
     deliveries: VecDeque<Waiting>,
     others: VecDeque<Waiting>,
@@ -23,13 +23,13 @@ pub(super) struct EventQueue {
 }
 
 impl EventQueue {
-    pub(super) fn push_delivery(&mut self, event: Event, size: usize) {
+    pub(crate) fn push_delivery(&mut self, event: Event, size: usize) {
         self.delivery_bytes = self.delivery_bytes.saturating_add(size);
         let order = self.order();
         self.deliveries.push_back(Waiting { order, size, event });
     }
 
-    pub(super) fn push(&mut self, event: Event) {
+    pub(crate) fn push(&mut self, event: Event) {
         let order = self.order();
         self.others.push_back(Waiting { order, size: 0, event });
     }
@@ -41,7 +41,7 @@ impl EventQueue {
     }
 
     /// The oldest event; without deliveries if the driver has no room for them.
-    pub(super) fn pop(&mut self, with_deliveries: bool) -> Option<Event> {
+    pub(crate) fn pop(&mut self, with_deliveries: bool) -> Option<Event> {
         let delivery = self.deliveries.front().map(|waiting| waiting.order);
         let other = self.others.front().map(|waiting| waiting.order);
         let delivery_first = match (delivery, other) {
@@ -58,7 +58,7 @@ impl EventQueue {
     }
 
     /// Takes a request back that nobody has seen yet. False when it is not here.
-    pub(super) fn take_request(&mut self, id: RequestId) -> bool {
+    pub(crate) fn take_request(&mut self, id: RequestId) -> bool {
         let is_it = |waiting: &Waiting| matches!(&waiting.event, Event::Request(r) if r.id == id);
         let Some(index) = self.deliveries.iter().position(is_it) else { return false };
         if let Some(taken) = self.deliveries.remove(index) {
@@ -68,22 +68,22 @@ impl EventQueue {
     }
 
     /// Messages or requests wait.
-    pub(super) fn has_deliveries(&self) -> bool {
+    pub(crate) fn has_deliveries(&self) -> bool {
         !self.deliveries.is_empty()
     }
 
     /// Payload bytes of the deliveries.
-    pub(super) fn bytes(&self) -> usize {
+    pub(crate) fn bytes(&self) -> usize {
         self.delivery_bytes
     }
 
-    pub(super) fn is_full(&self, limits: &Limits) -> bool {
+    pub(crate) fn is_full(&self, limits: &Limits) -> bool {
         self.deliveries.len() >= limits.receive_queue_frames
             || self.delivery_bytes >= limits.receive_queue_bytes
     }
 
     /// How full the queue is, in percent; by frames or bytes, whichever is more.
-    pub(super) fn fill_percent(&self, limits: &Limits) -> usize {
+    pub(crate) fn fill_percent(&self, limits: &Limits) -> usize {
         let percent = |used: usize, of: usize| used.saturating_mul(100) / of.max(1);
         percent(self.deliveries.len(), limits.receive_queue_frames)
             .max(percent(self.delivery_bytes, limits.receive_queue_bytes))

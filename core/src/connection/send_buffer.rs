@@ -16,7 +16,7 @@ const SHARED_COPY_MAX: usize = 1024;
 
 /// What a frame is to flow control.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Class {
+pub(crate) enum Class {
     /// Login, pause, resume, close: never held back.
     Control,
     /// A ping: makes the peer answer.
@@ -37,7 +37,7 @@ pub(super) enum Class {
 
 impl Class {
     /// Whether the queue limits count it: what the application sends by itself.
-    pub(super) fn is_data(self) -> bool {
+    pub(crate) fn is_data(self) -> bool {
         matches!(self, Self::Request(_) | Self::Message(_) | Self::Droppable(_))
     }
 }
@@ -59,7 +59,7 @@ impl Piece {
 
 /// The pieces in order.
 #[derive(Debug, Clone)]
-pub(super) struct Pieces<'a>(vec_deque::Iter<'a, Piece>);
+pub(crate) struct Pieces<'a>(vec_deque::Iter<'a, Piece>);
 
 impl<'a> Iterator for Pieces<'a> {
     type Item = &'a [u8];
@@ -77,13 +77,13 @@ struct Mark {
 
 /// A frame that was taken back before any byte of it was written.
 #[derive(Debug)]
-pub(super) struct Held {
-    pub(super) class: Class,
-    pub(super) bytes: Bytes,
+pub(crate) struct Held {
+    pub(crate) class: Class,
+    pub(crate) bytes: Bytes,
 }
 
 #[derive(Debug, Default)]
-pub(super) struct SendBuffer {
+pub(crate) struct SendBuffer {
     pieces: VecDeque<Piece>,
     marks: VecDeque<Mark>,
     /// How much of the first frame has been written.
@@ -99,7 +99,7 @@ pub(super) struct SendBuffer {
 
 impl SendBuffer {
     /// Appends a frame by writing it; `write` tells its length and leaves nothing behind on error.
-    pub(super) fn write<E>(
+    pub(crate) fn write<E>(
         &mut self,
         class: Class,
         write: impl FnOnce(&mut BytesMut) -> Result<usize, E>,
@@ -121,7 +121,7 @@ impl SendBuffer {
     }
 
     /// Appends a whole frame that others may hold as well.
-    pub(super) fn push(&mut self, class: Class, frame: Bytes) {
+    pub(crate) fn push(&mut self, class: Class, frame: Bytes) {
         let length = frame.len();
         match self.pieces.back_mut() {
             Some(Piece::Own(tail)) if length <= SHARED_COPY_MAX && tail.len() < PIECE_MAX => {
@@ -149,12 +149,12 @@ impl SendBuffer {
         self.marks.push_back(Mark { length, class });
     }
 
-    pub(super) fn pieces(&self) -> Pieces<'_> {
+    pub(crate) fn pieces(&self) -> Pieces<'_> {
         Pieces(self.pieces.iter())
     }
 
     /// Forgets `n` bytes that were written; more than there are is all of them.
-    pub(super) fn advance(&mut self, n: usize) {
+    pub(crate) fn advance(&mut self, n: usize) {
         let mut left = n.min(self.bytes);
         self.bytes = self.bytes.saturating_sub(left);
         self.advance_marks(left);
@@ -212,7 +212,7 @@ impl SendBuffer {
     }
 
     /// Gives memory back that an idle connection does not need.
-    pub(super) fn shrink(&mut self) {
+    pub(crate) fn shrink(&mut self) {
         if self.spare.capacity() > SPARE_MAX || self.pieces.is_empty() {
             self.spare = BytesMut::new();
         }
@@ -222,13 +222,13 @@ impl SendBuffer {
     }
 
     /// Forgets everything but which messages were handed over.
-    pub(super) fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         *self = Self { sent_through: self.sent_through, ..Self::default() };
     }
 
     /// Takes back every frame of a class that `wanted` names and of which no byte has been written.
     /// The order of both parts stays.
-    pub(super) fn take_back(&mut self, wanted: impl Fn(Class) -> bool) -> VecDeque<Held> {
+    pub(crate) fn take_back(&mut self, wanted: impl Fn(Class) -> bool) -> VecDeque<Held> {
         let mut taken = VecDeque::new();
         if !self.marks.iter().any(|mark| wanted(mark.class)) {
             return taken;
@@ -261,43 +261,43 @@ impl SendBuffer {
     }
 
     /// The classes of the frames of which no byte has been written.
-    pub(super) fn unwritten(&self) -> impl Iterator<Item = Class> {
+    pub(crate) fn unwritten(&self) -> impl Iterator<Item = Class> {
         let begun = usize::from(self.front_written > 0);
         self.marks.iter().skip(begun).map(|mark| mark.class)
     }
 
-    pub(super) fn bytes(&self) -> usize {
+    pub(crate) fn bytes(&self) -> usize {
         self.bytes
     }
 
     /// Bytes of answers that have not left as a whole.
-    pub(super) fn answer_bytes(&self) -> usize {
+    pub(crate) fn answer_bytes(&self) -> usize {
         self.answer_bytes
     }
 
     /// Bytes of acknowledgements and refusals that have not left as a whole.
-    pub(super) fn reply_bytes(&self) -> usize {
+    pub(crate) fn reply_bytes(&self) -> usize {
         self.reply_bytes
     }
 
     /// Nothing waits but heartbeats and the like.
-    pub(super) fn is_quiet(&self) -> bool {
+    pub(crate) fn is_quiet(&self) -> bool {
         self.data_frames == 0 && self.answer_bytes == 0 && self.reply_bytes == 0
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.bytes == 0
     }
 
-    pub(super) fn data_frames(&self) -> usize {
+    pub(crate) fn data_frames(&self) -> usize {
         self.data_frames
     }
 
-    pub(super) fn has_pong(&self) -> bool {
+    pub(crate) fn has_pong(&self) -> bool {
         self.pongs > 0
     }
 
-    pub(super) fn sent_through(&self) -> SendId {
+    pub(crate) fn sent_through(&self) -> SendId {
         SendId(self.sent_through)
     }
 }

@@ -5,14 +5,14 @@ use crate::limits::Limits;
 use crate::time::Instant;
 
 #[derive(Debug, Default)]
-pub(super) struct Strikes {
+pub(crate) struct Strikes {
     count: u32,
     window_began: Instant,
 }
 
 impl Strikes {
     /// Counts one.
-    pub(super) fn count(
+    pub(crate) fn count(
         &mut self,
         now: Instant,
         limits: &Limits,

@@ -19,18 +19,22 @@
 //! # Ok::<(), cndt_core::jsonrpc::TextError>(())
 //! ```
 
+mod endpoint;
 mod framing;
 mod message;
 mod scanner;
 #[cfg(test)]
 mod tests;
+mod transcode;
 
+pub use endpoint::{Endpoint, EndpointConfig, Lifetime};
 pub use framing::{Framing, TextDecoder, TextError, TextErrorKind};
 pub use message::{
     Id, Incoming, InvalidItem, Item, error_code, error_number, read, write_error, write_request,
     write_result,
 };
 pub use scanner::{Scan, Scanner};
+pub use transcode::{to_json, to_msgpack};
 
 /// The deepest nesting that may be allowed.
 pub const JSONRPC_DEPTH_CEILING: usize = 512;

@@ -9,6 +9,18 @@ pub trait Body {
     /// # Errors
     /// When the value has no MessagePack form. What was appended by then is removed by the caller.
     fn write(&self, out: &mut BytesMut) -> Result<(), BodyError>;
+
+    /// Appends the same value as JSON. Without an implementation of its own it is written as
+    /// MessagePack first.
+    ///
+    /// # Errors
+    /// When the value has no JSON form. What was appended by then is removed by the caller.
+    #[cfg(feature = "jsonrpc")]
+    fn write_json(&self, out: &mut BytesMut) -> Result<(), BodyError> {
+        let mut msgpack = BytesMut::new();
+        self.write(&mut msgpack)?;
+        crate::jsonrpc::to_json(&msgpack, out)
+    }
 }
 
 /// A value that cannot be written, read, or sent to this peer: why, and where in it.
@@ -59,6 +71,12 @@ impl<T: serde::Serialize + ?Sized> Body for Typed<'_, T> {
         self.0.serialize(&mut serializer).map_err(|error| {
             BodyError::new(alloc::format!("cannot be written as MessagePack: {error}"))
         })
+    }
+
+    #[cfg(feature = "jsonrpc")]
+    fn write_json(&self, out: &mut BytesMut) -> Result<(), BodyError> {
+        serde_json::to_writer(out.writer(), self.0)
+            .map_err(|error| BodyError::new(alloc::format!("cannot be written as JSON: {error}")))
     }
 }
 

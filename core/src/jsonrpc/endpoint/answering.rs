@@ -1,0 +1,185 @@
+//! What this side is asked, and how it answers.
+
+use alloc::collections::BTreeMap;
+
+use bytes::{BufMut, BytesMut};
+
+use super::super::message::{Id, error_number, write_error, write_result};
+use super::super::transcode::to_json;
+use super::{Endpoint, Lifetime, Phase};
+use crate::connection::send_buffer::Class;
+use crate::connection::{CloseReason, RequestId, SendError};
+use crate::message::Body;
+use crate::rpc::RpcError;
+use crate::time::Instant;
+
+/// Requests of the peer that have no answer yet, and batches that wait for the last of theirs.
+#[derive(Debug, Default)]
+pub(super) struct Serves {
+    open: BTreeMap<u64, Serve>,
+    batches: BTreeMap<u64, Batch>,
+    /// Of requests and batches alike.
+    next: u64,
+    /// Bytes of answers that wait for the others of their batch.
+    bytes: usize,
+}
+
+#[derive(Debug)]
+struct Serve {
+    id: Id,
+    batch: Option<u64>,
+}
+
+#[derive(Debug)]
+struct Batch {
+    /// Answers that are still to come.
+    left: usize,
+    /// Those that are there, with commas between.
+    answers: BytesMut,
+}
+
+impl Serves {
+    pub(super) fn is_empty(&self) -> bool {
+        self.open.is_empty()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.open.len()
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    pub(super) fn begin(&mut self, id: Id, batch: Option<u64>) -> RequestId {
+        self.next = self.next.saturating_add(1);
+        if let Some(batch) = batch.and_then(|key| self.batches.get_mut(&key)) {
+            batch.left = batch.left.saturating_add(1);
+        }
+        self.open.insert(self.next, Serve { id, batch });
+        RequestId(self.next)
+    }
+
+    pub(super) fn begin_batch(&mut self) -> u64 {
+        self.next = self.next.saturating_add(1);
+        self.batches.insert(self.next, Batch { left: 0, answers: BytesMut::new() });
+        self.next
+    }
+}
+
+impl Endpoint {
+    /// Answers a request of the peer.
+    ///
+    /// # Errors
+    /// [`SendError::NoSuchRequest`] when it is not open (any more). When the result cannot be
+    /// written the request stays open, so that it can be answered by an error.
+    pub fn respond<B: Body + ?Sized>(
+        &mut self,
+        now: Instant,
+        request: RequestId,
+        result: &B,
+    ) -> Result<(), SendError> {
+        self.clock(now);
+        let serve = self.serving(request)?;
+        let mut json = BytesMut::new();
+        result.write_json(&mut json)?;
+        let mut answer = BytesMut::new();
+        write_result(&mut answer, &serve, &json);
+        self.answer(request, &answer)
+    }
+
+    /// Answers a request of the peer by an error. Its details become `data`.
+    ///
+    /// # Errors
+    /// As [`Endpoint::respond`].
+    pub fn respond_error(
+        &mut self,
+        now: Instant,
+        request: RequestId,
+        error: &RpcError,
+    ) -> Result<(), SendError> {
+        self.clock(now);
+        let serve = self.serving(request)?;
+        let mut answer = BytesMut::new();
+        put_error(&mut answer, &serve, error)?;
+        self.answer(request, &answer)?;
+        self.stats.errors_sent = self.stats.errors_sent.saturating_add(1);
+        Ok(())
+    }
+
+    fn serving(&self, request: RequestId) -> Result<Id, SendError> {
+        let serve = self.serves.open.get(&request.correlation());
+        serve.map(|serve| serve.id.clone()).ok_or(SendError::NoSuchRequest(request.correlation()))
+    }
+
+    fn answer(&mut self, request: RequestId, answer: &[u8]) -> Result<(), SendError> {
+        let max = self.config.limits.frame_max;
+        if answer.len() > max {
+            return Err(SendError::TooLarge { length: answer.len(), max });
+        }
+        let Some(serve) = self.serves.open.remove(&request.correlation()) else { return Ok(()) };
+        if let Some(key) = serve.batch {
+            if let Some(batch) = self.serves.batches.get_mut(&key) {
+                batch.left = batch.left.saturating_sub(1);
+            }
+            self.add_to_batch(key, answer);
+            self.finish_batch(key);
+        } else {
+            self.send_answer(Class::Response, answer);
+        }
+        self.settle();
+        Ok(())
+    }
+
+    /// Answers what is no request, or is refused before anybody has seen it.
+    pub(super) fn refuse(&mut self, batch: Option<u64>, id: &Id, error: &RpcError) {
+        let mut answer = BytesMut::new();
+        // Its details are our own, and can always be written.
+        let _ = put_error(&mut answer, id, error);
+        match batch {
+            Some(key) => self.add_to_batch(key, &answer),
+            None => self.send_answer(Class::Reply, &answer),
+        }
+    }
+
+    fn add_to_batch(&mut self, key: u64, answer: &[u8]) {
+        let Some(batch) = self.serves.batches.get_mut(&key) else { return };
+        batch.answers.put_u8(if batch.answers.is_empty() { b'[' } else { b',' });
+        batch.answers.put_slice(answer);
+        self.serves.bytes = self.serves.bytes.saturating_add(answer.len());
+    }
+
+    /// Sends the answers of a batch once all are there. One that wants none gets none.
+    pub(super) fn finish_batch(&mut self, key: u64) {
+        if self.serves.batches.get(&key).is_none_or(|batch| batch.left > 0) {
+            return;
+        }
+        let Some(batch) = self.serves.batches.remove(&key) else { return };
+        let mut answers = batch.answers;
+        if answers.is_empty() {
+            return;
+        }
+        self.serves.bytes = self.serves.bytes.saturating_sub(answers.len());
+        answers.put_u8(b']');
+        self.send_answer(Class::Response, &answers);
+    }
+
+    fn send_answer(&mut self, class: Class, answer: &[u8]) {
+        self.scratch.clear();
+        self.scratch.put_slice(answer);
+        self.flush_answer(class);
+        if self.config.lifetime == Lifetime::OneAnswer && self.phase == Phase::Open {
+            self.drain(CloseReason::Local);
+        }
+    }
+}
+
+fn put_error(out: &mut BytesMut, id: &Id, error: &RpcError) -> Result<(), SendError> {
+    let mut data = BytesMut::new();
+    if let Some(details) = &error.details {
+        to_json(details, &mut data)?;
+    }
+    let data = (!data.is_empty()).then_some(&data[..]);
+    write_error(out, id, error_number(error.code), &error.message, data);
+    Ok(())
+}

@@ -1,0 +1,562 @@
+//! One JSON-RPC connection, either end, as a state machine: the verbs are those of
+//! [`Connection`](crate::connection::Connection), and so is the contract.
+//!
+//! ```
+//! use cndt_core::connection::Event;
+//! use cndt_core::jsonrpc::{Endpoint, EndpointConfig};
+//! use cndt_core::message::Typed;
+//! use cndt_core::time::Instant;
+//!
+//! let now = Instant::ZERO;
+//! let mut server = Endpoint::new(now, EndpointConfig::default())?;
+//! server.receive(now, br#"{"jsonrpc":"2.0","method":"add","params":[1,2],"id":1}"#);
+//! let Some(Event::Request(request)) = server.poll_event() else { panic!() };
+//! server.respond(now, request.id, &Typed(&3))?;
+//! let answer: Vec<u8> = server.transmit().flatten().copied().collect();
+//! assert_eq!(answer, b"{\"jsonrpc\":\"2.0\",\"result\":3,\"id\":1}\n");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod answering;
+mod incoming;
+mod levels;
+#[cfg(test)]
+mod tests;
+
+use alloc::collections::BTreeSet;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use bytes::{BufMut, BytesMut};
+
+use super::framing::{Framing, TextDecoder};
+use super::message::{Id, write_request};
+use crate::connection::calls::{Awaits, Calls};
+use crate::connection::intake::Intake;
+use crate::connection::queue::EventQueue;
+use crate::connection::send_buffer::{Class, SendBuffer};
+use crate::connection::strikes::Strikes;
+use crate::connection::{
+    CallFailure, CallId, CloseReason, Closed, Event, PhaseName, SendError, SendId, Stats,
+};
+use crate::limits::{LimitError, Limits};
+use crate::message::Body;
+use crate::time::Instant;
+use answering::Serves;
+
+/// How one endpoint behaves.
+#[derive(Debug, Clone)]
+pub struct EndpointConfig {
+    /// How texts follow each other; `None` goes by what the peer sends, and by lines until then.
+    pub framing: Option<Framing>,
+    /// Whether the connection ends with the first answer: what some peers wait for.
+    pub lifetime: Lifetime,
+    /// Items that a batch may have. 1,000.
+    pub batch_max: usize,
+    /// Bounds on memory and patience. `frame_max` is the largest text, 1 MiB here, and `depth_max`
+    /// is 128; what concerns heartbeats, pauses and logins has no meaning.
+    pub limits: Limits,
+}
+
+/// How long a connection serves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Lifetime {
+    /// As long as both sides like.
+    #[default]
+    Open,
+    /// Until the first answer has been written, of a request or a batch.
+    OneAnswer,
+}
+
+impl Default for EndpointConfig {
+    fn default() -> Self {
+        let limits = Limits { frame_max: 1024 * 1024, depth_max: 128, ..Limits::default() };
+        Self { framing: None, lifetime: Lifetime::default(), batch_max: 1000, limits }
+    }
+}
+
+/// See the [module](self).
+#[derive(Debug)]
+pub struct Endpoint {
+    config: EndpointConfig,
+    /// The latest time that was passed in; it never goes back.
+    now: Instant,
+    decoder: TextDecoder,
+    out: SendBuffer,
+    events: EventQueue,
+    calls: Calls,
+    serves: Serves,
+    intake: Intake,
+    strikes: Strikes,
+    stats: Stats,
+    phase: Phase,
+    peer_end: PeerEnd,
+    last_send: u64,
+    /// A command was refused for want of room.
+    blocked: bool,
+    /// Since when bytes wait of which the transport took none.
+    waiting_since: Option<Instant>,
+    /// When the text began that is not complete yet.
+    text_began: Option<Instant>,
+    /// When something was last sent or received.
+    active_at: Instant,
+    /// Where texts are put together before they are framed.
+    scratch: BytesMut,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Phase {
+    Open,
+    /// Nothing new begins; what is under way may finish.
+    Draining {
+        reason: CloseReason,
+        until: Instant,
+    },
+    /// Only what is queued goes out.
+    Ending {
+        reason: CloseReason,
+        until: Instant,
+        shut: bool,
+    },
+    Closed,
+}
+
+/// The peer's end of the stream, which is acted upon only when everything before it was read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum PeerEnd {
+    NotSeen,
+    Seen,
+    ActedUpon,
+}
+
+impl Endpoint {
+    /// One end of a connection. There is no login: it is open at once, without an event.
+    ///
+    /// # Errors
+    /// A limit that makes no sense.
+    pub fn new(now: Instant, mut config: EndpointConfig) -> Result<Self, LimitError> {
+        // Of no meaning here, so it must not be in the way.
+        config.limits.preauth_frame_max = config.limits.frame_max;
+        config.limits.validate()?;
+        if config.batch_max == 0 {
+            return Err(LimitError { field: "batch_max", expected: "must be at least 1" });
+        }
+        let limits = &config.limits;
+        Ok(Self {
+            now,
+            decoder: TextDecoder::new(config.framing, limits.frame_max, limits.depth_max),
+            out: SendBuffer::default(),
+            events: EventQueue::default(),
+            calls: Calls::new(),
+            serves: Serves::default(),
+            intake: Intake::new(limits),
+            strikes: Strikes::default(),
+            stats: Stats::default(),
+            phase: Phase::Open,
+            peer_end: PeerEnd::NotSeen,
+            last_send: 0,
+            blocked: false,
+            waiting_since: None,
+            text_began: None,
+            active_at: now,
+            scratch: BytesMut::new(),
+            config,
+        })
+    }
+
+    // Inputs
+
+    /// Bytes from the peer.
+    pub fn receive(&mut self, now: Instant, bytes: &[u8]) {
+        self.decoder.push(bytes);
+        self.received(now, bytes.len());
+    }
+
+    /// Where a driver may append received bytes itself; tell how many by [`Endpoint::received`].
+    pub fn read_buffer(&mut self) -> &mut BytesMut {
+        self.decoder.buffer()
+    }
+
+    /// `n` bytes were appended to [`Endpoint::read_buffer`].
+    pub fn received(&mut self, now: Instant, n: usize) {
+        self.clock(now);
+        let count = u64::try_from(n).unwrap_or(u64::MAX);
+        self.stats.bytes_received = self.stats.bytes_received.saturating_add(count);
+        self.process();
+    }
+
+    /// The peer will send nothing more. What it sent before is still worked off, and answered.
+    pub fn receive_eof(&mut self, now: Instant) {
+        self.clock(now);
+        if self.peer_end == PeerEnd::NotSeen {
+            self.peer_end = PeerEnd::Seen;
+        }
+        self.process();
+    }
+
+    /// The transport failed: nothing can be read or written any more.
+    pub fn transport_lost(&mut self, now: Instant) {
+        self.clock(now);
+        self.process();
+        self.break_off(CloseReason::TransportLost);
+    }
+
+    /// Does what is due at `now`; afterwards the next deadline lies later.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.clock(now);
+        while let Some((id, call)) = self.calls.pop_due(self.now) {
+            let outcome = Err(CallFailure::TimedOut { after: call.timeout });
+            self.events.push(Event::Finished { call: CallId(id), outcome });
+        }
+        self.tell_writable();
+        if self.is_saturated() {
+            // While this side does not read, the time is not the peer's.
+            self.watch_text();
+        }
+        let limits = &self.config.limits;
+        let late = |deadline: Option<Instant>| deadline.is_some_and(|at| self.now >= at);
+        if late(self.stall_deadline()) {
+            return self.break_off(CloseReason::Stalled { after: limits.stall_max });
+        }
+        if let Some((after, _)) = self.text_deadline().filter(|(_, at)| self.now >= *at) {
+            return self.break_off(CloseReason::FrameTimeout { after });
+        }
+        if let Some((after, _)) = self.idle_deadline().filter(|(_, at)| self.now >= *at) {
+            if self.is_idle() && self.out.is_empty() && !self.events.has_deliveries() {
+                self.drain(CloseReason::Idle { after });
+            }
+            self.active_at = self.now;
+        }
+        match &self.phase {
+            Phase::Draining { until, .. } if self.now >= *until => self.end(),
+            Phase::Ending { until, reason, .. } if self.now >= *until => {
+                self.finish(reason.clone());
+            }
+            Phase::Open | Phase::Draining { .. } | Phase::Ending { .. } | Phase::Closed => {}
+        }
+        self.settle();
+    }
+
+    // Commands
+
+    /// Calls a method of the peer. [`Event::Finished`] tells how it ended, exactly once. `params`
+    /// are an object, a list, or null for none.
+    ///
+    /// # Errors
+    /// [`SendError`]: nothing was queued.
+    pub fn call<B: Body + ?Sized>(
+        &mut self,
+        now: Instant,
+        method: &str,
+        params: &B,
+        timeout: Duration,
+    ) -> Result<CallId, SendError> {
+        self.clock(now);
+        let id = self.admit_call()?;
+        self.begin_request(Some(&Id::number(id)), method, params)?;
+        self.flush_scratch(Class::Request(id))?;
+        self.calls.open(id, self.now, timeout, Awaits::Answer);
+        self.note_sent();
+        Ok(CallId(id))
+    }
+
+    /// Sends a notification: a call that is not answered.
+    ///
+    /// # Errors
+    /// [`SendError`]: nothing was queued.
+    pub fn send<B: Body + ?Sized>(
+        &mut self,
+        now: Instant,
+        method: &str,
+        params: &B,
+    ) -> Result<SendId, SendError> {
+        self.clock(now);
+        self.admit_data()?;
+        self.begin_request(None, method, params)?;
+        let number = self.last_send.saturating_add(1);
+        self.flush_scratch(Class::Message(number))?;
+        self.last_send = number;
+        self.note_sent();
+        Ok(SendId(number))
+    }
+
+    /// Calls several methods at once, as one batch. Each has its own outcome.
+    ///
+    /// # Errors
+    /// [`SendError`]: nothing was queued.
+    pub fn batch<B: Body>(
+        &mut self,
+        now: Instant,
+        calls: &[(&str, B)],
+        timeout: Duration,
+    ) -> Result<Vec<CallId>, SendError> {
+        self.clock(now);
+        let first = self.admit_call()?;
+        let count = u64::try_from(calls.len()).unwrap_or(u64::MAX);
+        let room = self.config.limits.calls_max.saturating_sub(self.calls.len());
+        if calls.len() > room {
+            self.blocked = true;
+            return Err(SendError::Blocked);
+        }
+        let mut text = BytesMut::new();
+        for (index, (method, params)) in calls.iter().enumerate() {
+            text.put_u8(if index == 0 { b'[' } else { b',' });
+            let id = first.saturating_add(u64::try_from(index).unwrap_or(u64::MAX));
+            self.begin_request(Some(&Id::number(id)), method, params)?;
+            text.put_slice(&self.scratch);
+        }
+        if calls.is_empty() {
+            return Ok(Vec::new());
+        }
+        text.put_u8(b']');
+        self.scratch = text;
+        self.flush_scratch(Class::Request(first))?;
+        let ids = first..first.saturating_add(count);
+        for id in ids.clone() {
+            self.calls.open(id, self.now, timeout, Awaits::Answer);
+        }
+        self.note_sent();
+        Ok(ids.map(CallId).collect())
+    }
+
+    /// Gives a call up: no [`Event::Finished`] follows, its answer will be dropped. The peer is not
+    /// told, since the protocol has no word for it. False when it had its outcome already.
+    pub fn cancel(&mut self, now: Instant, call: CallId) -> bool {
+        self.clock(now);
+        let was_open = self.calls.abandon(call.correlation()).is_some();
+        self.tell_writable();
+        self.settle();
+        was_open
+    }
+
+    /// Ends the connection: nothing new begins, what is under way may finish within
+    /// `limits.drain`, then the stream is shut down.
+    pub fn close(&mut self, now: Instant) {
+        self.clock(now);
+        if self.phase == Phase::Open {
+            self.drain(CloseReason::Local);
+        }
+        self.settle();
+    }
+
+    /// Ends the connection at once.
+    pub fn abort(&mut self, now: Instant) {
+        self.clock(now);
+        self.break_off(CloseReason::Local);
+    }
+
+    // Queue
+
+    /// The next event, in order; see `Connection::poll_event`. Parameters and data are JSON, null if
+    /// there are none.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        let is_congested = self.answer_bytes() >= self.config.limits.send_queue_bytes;
+        self.poll(!is_congested)
+    }
+
+    /// The next event that is no message and no request; see `Connection::poll_outcome`.
+    pub fn poll_outcome(&mut self) -> Option<Event> {
+        self.poll(false)
+    }
+
+    fn poll(&mut self, with_deliveries: bool) -> Option<Event> {
+        let was_saturated = self.is_saturated();
+        let event = self.events.pop(with_deliveries)?;
+        if was_saturated && !self.is_saturated() {
+            self.process();
+        }
+        Some(event)
+    }
+
+    // Machinery
+
+    fn clock(&mut self, now: Instant) {
+        self.now = self.now.max(now);
+    }
+
+    /// Puts a request together in the scratch buffer.
+    fn begin_request<B: Body + ?Sized>(
+        &mut self,
+        id: Option<&Id>,
+        method: &str,
+        params: &B,
+    ) -> Result<(), SendError> {
+        let mut json = BytesMut::new();
+        params.write_json(&mut json)?;
+        let params = match json.first() {
+            Some(b'{' | b'[') => Some(&json[..]),
+            _ if json == b"null"[..] => None,
+            _ => {
+                let words = "parameters of JSON-RPC must be an object, a list or null";
+                return Err(crate::message::BodyError::new(words).into());
+            }
+        };
+        self.scratch.clear();
+        write_request(&mut self.scratch, id, method, params);
+        Ok(())
+    }
+
+    /// Frames what was put together, and queues it.
+    fn flush_scratch(&mut self, class: Class) -> Result<(), SendError> {
+        let (length, max) = (self.scratch.len(), self.config.limits.frame_max);
+        if length > max {
+            return Err(SendError::TooLarge { length, max });
+        }
+        let framing = self.reply_framing();
+        let text = core::mem::take(&mut self.scratch);
+        let written = self.out.write(class, |out| {
+            let before = out.len();
+            framing.write(out, &text);
+            Ok::<_, SendError>(out.len().saturating_sub(before))
+        });
+        self.scratch = text;
+        if self.scratch.capacity() > SCRATCH_MAX {
+            self.scratch = BytesMut::new();
+        }
+        written?;
+        self.stats.frames_sent = self.stats.frames_sent.saturating_add(1);
+        self.active_at = self.now;
+        self.watch_output();
+        Ok(())
+    }
+
+    /// A peer that puts nothing between texts reads over the end of a line.
+    fn reply_framing(&self) -> Framing {
+        match (self.config.framing, self.decoder.framing()) {
+            (Some(chosen), _) => chosen,
+            (None, Some(Framing::ContentLength)) => Framing::ContentLength,
+            (None, Some(Framing::Newline | Framing::Bare) | None) => Framing::Newline,
+        }
+    }
+
+    fn note_sent(&mut self) {
+        self.stats.messages_sent = self.stats.messages_sent.saturating_add(1);
+    }
+
+    fn admit_call(&mut self) -> Result<u64, SendError> {
+        self.admit_data()?;
+        if self.calls.len() >= self.config.limits.calls_max {
+            self.blocked = true;
+            return Err(SendError::Blocked);
+        }
+        self.calls.next_id().ok_or(SendError::Exhausted)
+    }
+
+    fn admit_data(&mut self) -> Result<(), SendError> {
+        if self.phase != Phase::Open {
+            return Err(SendError::NotOpen(self.phase()));
+        }
+        let limits = &self.config.limits;
+        let is_full = self.out.data_frames() >= limits.send_queue_frames
+            || self.out.bytes() >= limits.send_queue_bytes;
+        if is_full {
+            self.blocked = true;
+            return Err(SendError::Blocked);
+        }
+        Ok(())
+    }
+
+    /// Tells once when there is room again after a refusal, at half.
+    fn tell_writable(&mut self) {
+        let limits = &self.config.limits;
+        let has_room = self.out.data_frames() <= limits.send_queue_frames / 2
+            && self.out.bytes() <= limits.send_queue_bytes / 2
+            && self.calls.len() < limits.calls_max;
+        if self.blocked && has_room {
+            self.blocked = false;
+            self.events.push(Event::Writable);
+        }
+    }
+
+    fn is_idle(&self) -> bool {
+        self.calls.is_empty() && self.serves.is_empty()
+    }
+
+    // Ends
+
+    fn drain(&mut self, reason: CloseReason) {
+        let until = self.now + self.config.limits.drain;
+        self.phase = Phase::Draining { reason, until };
+    }
+
+    /// What is under way has finished, or has had its time.
+    fn end(&mut self) {
+        if let Phase::Draining { reason, .. } = &self.phase {
+            let (reason, until) = (reason.clone(), self.now + self.config.limits.linger);
+            self.lose_calls();
+            self.serves = Serves::default();
+            self.phase = Phase::Ending { reason, until, shut: false };
+        }
+    }
+
+    fn settle(&mut self) {
+        if matches!(self.phase, Phase::Draining { .. }) && self.is_idle() && self.out.is_empty() {
+            self.end();
+        }
+        if let Phase::Ending { reason, shut: true, .. } = &self.phase
+            && self.peer_end != PeerEnd::NotSeen
+        {
+            let reason = reason.clone();
+            self.finish(reason);
+        }
+    }
+
+    /// Ends everything now.
+    fn break_off(&mut self, reason: CloseReason) {
+        let reason = match &self.phase {
+            Phase::Open => reason,
+            Phase::Draining { reason, .. } | Phase::Ending { reason, .. } => reason.clone(),
+            Phase::Closed => return,
+        };
+        self.lose_calls();
+        self.finish(reason);
+    }
+
+    fn lose_calls(&mut self) {
+        let unwritten: BTreeSet<u64> = self.out.unwritten().filter_map(request_of).collect();
+        for id in self.calls.drain() {
+            let outcome = Err(CallFailure::ConnectionLost { sent: !unwritten.contains(&id) });
+            self.events.push(Event::Finished { call: CallId(id), outcome });
+        }
+        // What is told not to have been sent must not leave after all.
+        drop(self.out.take_back(|class| request_of(class).is_some()));
+    }
+
+    fn finish(&mut self, reason: CloseReason) {
+        let unsent = self.last_send.saturating_sub(self.out.sent_through().number());
+        self.out.clear();
+        self.serves = Serves::default();
+        self.waiting_since = None;
+        self.text_began = None;
+        self.decoder.buffer().clear();
+        self.phase = Phase::Closed;
+        self.events.push(Event::Closed(Closed { reason, unsent }));
+    }
+}
+
+/// A larger scratch buffer is not kept.
+const SCRATCH_MAX: usize = 64 * 1024;
+
+fn request_of(class: Class) -> Option<u64> {
+    match class {
+        Class::Request(id) => Some(id),
+        Class::Message(_)
+        | Class::Droppable(_)
+        | Class::Reply
+        | Class::Control
+        | Class::Ping
+        | Class::Pong
+        | Class::Response => None,
+    }
+}
+
+/// For whoever asks in which phase it is.
+impl From<&Phase> for PhaseName {
+    fn from(phase: &Phase) -> Self {
+        match phase {
+            Phase::Open => Self::Open,
+            Phase::Draining { .. } | Phase::Ending { .. } => Self::Closing,
+            Phase::Closed => Self::Closed,
+        }
+    }
+}
