@@ -97,7 +97,6 @@ extern crate std;
 
 pub mod auth;
 pub mod connection;
-#[cfg(feature = "jsonrpc")]
 pub mod jsonrpc;
 pub mod limits;
 pub mod message;

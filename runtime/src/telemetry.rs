@@ -74,6 +74,7 @@ fn label(reason: &CloseReason) -> &'static str {
         CloseReason::TooSlow => "too_slow",
         CloseReason::Idle { .. } => "idle",
         CloseReason::Wire(_) => "wire",
+        CloseReason::Text(_) => "text",
         CloseReason::Violation(_) => "violation",
         CloseReason::TransportLost => "transport_lost",
     }

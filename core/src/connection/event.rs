@@ -230,7 +230,6 @@ pub enum CloseReason {
     #[error("{0}")]
     Wire(WireError),
     /// The bytes are no JSON-RPC, and nobody knows where the next text begins.
-    #[cfg(feature = "jsonrpc")]
     #[error("the peer sent no JSON-RPC: {0}")]
     Text(crate::jsonrpc::TextError),
     /// The frames break the rules.

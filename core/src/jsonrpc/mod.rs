@@ -1,10 +1,12 @@
 //! JSON-RPC 2.0 (<https://www.jsonrpc.org/specification>): texts out of bytes, meaning out of texts.
 //!
 //! [`TextDecoder`] finds JSON texts on a stream, on lines, behind headers or with nothing between.
-//! [`read`] tells what a text means, member by member of a batch; [`write_request`], [`write_result`]
-//! and [`write_error`] make texts. Feature `jsonrpc`.
+//! `read` tells what a text means, member by member of a batch; `write_request`, `write_result` and
+//! `write_error` make texts. An `Endpoint` is a whole connection. Everything but finding texts needs
+//! the feature `jsonrpc`.
 //!
 //! ```
+//! # #[cfg(feature = "jsonrpc")] {
 //! use cndt_core::jsonrpc::{Incoming, Item, TextDecoder, read, write_result};
 //!
 //! let mut decoder = TextDecoder::new(None, 1024, 64);
@@ -16,24 +18,31 @@
 //! let mut answer = bytes::BytesMut::new();
 //! write_result(&mut answer, &id, b"3");
 //! assert_eq!(&answer[..], br#"{"jsonrpc":"2.0","result":3,"id":"a"}"#);
+//! # }
 //! # Ok::<(), cndt_core::jsonrpc::TextError>(())
 //! ```
 
+#[cfg(feature = "jsonrpc")]
 mod endpoint;
 mod framing;
+#[cfg(feature = "jsonrpc")]
 mod message;
 mod scanner;
-#[cfg(test)]
+#[cfg(all(test, feature = "jsonrpc"))]
 mod tests;
+#[cfg(feature = "jsonrpc")]
 mod transcode;
 
+#[cfg(feature = "jsonrpc")]
 pub use endpoint::{Endpoint, EndpointConfig, Lifetime};
 pub use framing::{Framing, TextDecoder, TextError, TextErrorKind};
+#[cfg(feature = "jsonrpc")]
 pub use message::{
     Id, Incoming, InvalidItem, Item, error_code, error_number, read, write_error, write_request,
     write_result,
 };
 pub use scanner::{Scan, Scanner};
+#[cfg(feature = "jsonrpc")]
 pub use transcode::{to_json, to_msgpack};
 
 /// The deepest nesting that may be allowed.
