@@ -14,6 +14,7 @@
 //! seconds.
 
 pub mod calls;
+pub mod examples;
 pub mod handshake;
 pub mod life;
 pub mod messages;
