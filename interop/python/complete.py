@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-from typing import Any
 
 import client
 from client import QUIET_SECONDS, Facts, Peer, one_error
 from common import jsonable
 
-CALCULATIONS = [("add", 6.0, 1.5), ("subtract", 6.0, 1.5), ("multiply", 6.0, 1.5), ("divide", 6.0, 1.5)]
+REFUSED = {
+    "unknown_operation": {"a": 2.0, "b": 3.0, "operation": "power"},
+    "division_by_zero": {"a": 1.0, "b": 0.0, "operation": "divide"},
+    "missing_field": {"a": 1.0, "b": 2.0},
+}
 BROADCASTS = ("user_join", "user_leave", "chat")
 
 
@@ -23,10 +26,11 @@ async def complete(options: argparse.Namespace, args: Facts) -> Facts:
             facts["ping"] = await peer.ask("ping", {})
             facts["chat_answer"] = await peer.ask("chat", {"message": "hello"})
             facts["chat_heard"] = await witness.receive("chat")
-            facts["results"] = {name: await peer.call("calculate", calculation(name, a, b)) for name, a, b in CALCULATIONS}
-            facts["unknown_operation"] = await one_error(peer, "calculate", calculation("power", 2.0, 3.0))
-            facts["division_by_zero"] = await one_error(peer, "calculate", calculation("divide", 1.0, 0.0))
-            facts["missing_field"] = await one_error(peer, "calculate", {"a": 1.0, "b": 2.0})
+            facts["results"] = {
+                operation: await peer.call("calculate", {"a": 6.0, "b": 1.5, "operation": operation})
+                for operation in ("add", "subtract", "multiply", "divide")
+            }
+            facts["errors"] = {name: await one_error(peer, "calculate", wrong) for name, wrong in REFUSED.items()}
             facts["stats"] = await peer.data("get_stats")
             discovered = await peer.client.rpc.discover()
             facts["methods"] = {method["name"]: method for method in discovered["data"]["methods"]}
@@ -36,10 +40,6 @@ async def complete(options: argparse.Namespace, args: Facts) -> Facts:
         facts["stats_after"] = await witness.data("get_stats")
         facts["witness_heard_more"] = [name for name in BROADCASTS if not witness.inbox[name].empty()]
     return {name: jsonable(fact) for name, fact in facts.items()}
-
-
-def calculation(operation: str, a: float, b: float) -> dict[str, Any]:
-    return {"request": {"a": a, "b": b, "operation": operation}}
 
 
 client.SCENARIOS["complete"] = complete

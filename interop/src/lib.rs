@@ -7,7 +7,9 @@
 pub mod fixture;
 mod python;
 
-pub use python::{CndtPeer, PythonServer, prepare, python_client, python_login_bytes};
+pub use python::{
+    CndtPeer, PythonServer, prepare, python_client, python_complete, python_login_bytes,
+};
 
 /// The versions of the package that can hold a connection. They speak one and the same wire.
 pub const VERSIONS: [&str; 4] = ["2.0.0", "3.0.0", "4.0.0", "5.0.0"];

@@ -44,9 +44,30 @@ pub async fn python_client(
     scenario: &str,
     arguments: Value,
 ) -> Value {
+    run_scenario(version, "client.py", port, options, scenario, arguments).await
+}
+
+/// Runs `complete.py` against the server of the "Complete Example", and gives the facts that it
+/// reports.
+///
+/// # Panics
+/// When it fails; the message holds what it reported.
+pub async fn python_complete(version: &str, port: u16, password: &str) -> Value {
+    let options = ["--password", password];
+    run_scenario(version, "complete.py", port, &options, "complete", Value::Null).await
+}
+
+async fn run_scenario(
+    version: &str,
+    program: &str,
+    port: u16,
+    options: &[&str],
+    scenario: &str,
+    arguments: Value,
+) -> Value {
     prepare();
     let output = tokio::process::Command::new(interpreter(version))
-        .arg(script("client.py"))
+        .arg(script(program))
         .args(["--port", &port.to_string(), "--password", PASSWORD])
         .args(options)
         .args([scenario, &arguments.to_string()])
