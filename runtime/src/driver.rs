@@ -43,6 +43,12 @@ pub(crate) struct Pace {
     pub(crate) read_max: usize,
 }
 
+impl Pace {
+    fn read_min(self) -> usize {
+        READ_MIN.min(self.read_max)
+    }
+}
+
 /// Pumps one connection to its end. Dropping it ends the connection at once.
 pub(crate) struct Driver {
     link: Arc<Link>,
@@ -92,7 +98,7 @@ impl Driver {
             stream: Some(stream),
             is_secured: false,
             reading: true,
-            read_size: READ_MIN,
+            read_size: pace.read_min(),
             needs_flush: false,
             pace,
             sleep: None,
@@ -181,9 +187,9 @@ impl Driver {
         let read = if let Poll::Ready(Ok(read)) = outcome { read.min(size) } else { 0 };
         buffer.truncate(start + read);
         if read == size {
-            self.read_size = (size * 2).min(self.pace.read_max.max(READ_MIN));
+            self.read_size = (size * 2).min(self.pace.read_max);
         } else if read < size / 4 {
-            self.read_size = (size / 2).max(READ_MIN);
+            self.read_size = (size / 2).max(self.pace.read_min());
         }
         let progress = outcome.is_ready();
         if !self.is_secured
