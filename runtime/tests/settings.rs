@@ -75,6 +75,7 @@ fn wrong_settings_are_named() {
         (server().half_open_max(0), "half_open_max"),
         (server().failed_logins_max(0), "failed_logins_max"),
         (server().failed_logins_per_second_max(0), "failed_logins_per_second_max"),
+        (server().failed_login_interval(Duration::from_secs(200_001)), "failed_login_interval"),
     ];
     for (descriptor, field) in cases {
         let error = descriptor.validate().expect_err(field);

@@ -19,6 +19,10 @@ use crate::users::{HashError, ITERATIONS_DEFAULT, UserName, Users, hash_password
 /// The highest rate that can be counted with.
 const RATE_MAX: u64 = 1_000_000_000_000;
 
+/// The longest time in which all wrong logins of an address come back: longer ones could not be
+/// counted, and a limit that cannot be counted would let everyone guess.
+const FAILURES_BACK_MAX: Duration = Duration::from_secs(1_000_000);
+
 descriptor! {
     /// How a server listens and whom it lets in. A password or users are required.
     ServerDescriptor;
@@ -102,7 +106,7 @@ descriptor! {
         /// Wrong logins that one address has at once; one comes back in each
         /// `failed_login_interval`. Without any left its connections are closed at once. 5.
         failed_logins_max: u32 = 5;
-        /// See `failed_logins_max`. 5 s.
+        /// See `failed_logins_max`; at most 1,000,000 s for all of them together. 5 s.
         failed_login_interval: Duration = Duration::from_secs(5);
         /// Wrong logins per second, from anywhere, beyond which only addresses are looked at that
         /// were not wrong lately. 100.
@@ -158,6 +162,13 @@ impl ServerDescriptor {
             ensure(value > 0, field, "must be at least 1", value)?;
         }
         ensure_positive("failed_login_interval", self.failed_login_interval)?;
+        let interval = self.failed_login_interval;
+        ensure(
+            interval.saturating_mul(self.failed_logins_max) <= FAILURES_BACK_MAX,
+            "failed_login_interval",
+            "must be at most 1000000 s, failed_logins_max times together",
+            format_args!("{interval:?} x {}", self.failed_logins_max),
+        )?;
         let failed = self.failed_logins_per_second_max;
         let expected = "must be from 1 to 10^12";
         ensure((1..=RATE_MAX).contains(&failed), "failed_logins_per_second_max", expected, failed)?;
