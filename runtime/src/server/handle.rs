@@ -254,7 +254,7 @@ impl ServerHandle {
     async fn shut_down(self) {
         let limits = self.shared.descriptor.limits();
         self.links().iter().for_each(|link| link.close());
-        let patience = limits.drain + limits.linger + STOP_GRACE;
+        let patience = limits.drain.saturating_add(limits.linger).saturating_add(STOP_GRACE);
         if !self.idle_within(patience).await {
             let links = self.links();
             tracing::warn!(target: "cndt", connections = links.len(), "cutting connections off");
