@@ -45,9 +45,14 @@ pub(super) async fn rpc_timeout() -> Outcome {
         let server = start(server()).await?;
         let client = piped(&server, client().rpc_timeout(secs(seconds))).await?;
         let (outcome, passed) = seconds_of(client.call::<_, ()>("never", &())).await;
-        let expected = CallFailure::TimedOut { after: secs(seconds) };
-        assert_eq!(outcome, Err(CallError::Failed(expected)));
+        let expected = CallError::Failed(CallFailure::TimedOut { after: secs(seconds) });
+        assert_eq!(outcome.as_ref(), Err(&expected));
         assert_eq!(passed, seconds);
+        // Wherever a call is made.
+        let peer = client.peer().ok_or("not connected")?;
+        assert_eq!(client.call_raw("never", &[0x80]).await.err().as_ref(), Some(&expected));
+        assert_eq!(peer.call::<_, ()>("never", &()).await.as_ref(), Err(&expected));
+        assert_eq!(peer.call_raw("never", &[0x80]).await.err(), Some(expected));
     }
     Ok(())
 }
@@ -58,8 +63,12 @@ pub(super) async fn send_timeout() -> Outcome {
         let (client, _deaf) = hosted(descriptor, 1024).await?;
         client.try_send("large", &"x".repeat(ROOMY))?;
         let (outcome, passed) = seconds_of(client.send("number", &1)).await;
-        assert_eq!(outcome, Err(DeliveryError::TimedOut { after: secs(seconds) }));
+        let expected = Err(DeliveryError::TimedOut { after: secs(seconds) });
+        assert_eq!(outcome, expected);
         assert_eq!(passed, seconds);
+        // Wherever a message is sent.
+        let peer = client.peer().ok_or("not connected")?;
+        assert_eq!(peer.send("number", &1).await, expected);
     }
     Ok(())
 }
@@ -87,6 +96,16 @@ pub(super) async fn heartbeat_timeout() -> Outcome {
         .await;
         assert_eq!(reason, CloseReason::HeartbeatTimeout { after: timeout });
         assert_eq!(passed, seconds);
+
+        // A server that gives signs of life has as long to read something.
+        let (client, mut deaf) = hosted(descriptor(), 1024).await?;
+        client.try_send("large", &"x".repeat(ROOMY))?;
+        for _ in 0..seconds - 1 {
+            tokio::time::sleep(secs(1)).await;
+            deaf.send_many(1).await?;
+        }
+        assert!(client.is_connected());
+        assert_eq!(client.closed().await, CloseReason::Stalled { after: timeout });
     }
     Ok(())
 }

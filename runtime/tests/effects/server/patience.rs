@@ -1,5 +1,7 @@
 //! How long a server waits for what.
 
+use std::time::Duration;
+
 use cndt_tokio::CloseReason;
 use cndt_tokio::core::wire::Kind;
 use tokio::io::AsyncReadExt;
@@ -74,6 +76,10 @@ pub(super) async fn shutdown_timeout() -> Outcome {
         // One second more is for the client to close its end, which this one does not do.
         assert_eq!(passed, seconds + 1);
     }
+    let patient = start(server().shutdown_timeout(Duration::MAX)).await?;
+    let _client = piped(&patient, client()).await?;
+    let ((), passed) = seconds_of(patient.stop()).await;
+    assert_eq!(passed, 0, "nothing is under way");
     Ok(())
 }
 
