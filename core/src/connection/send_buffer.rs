@@ -36,6 +36,9 @@ pub(crate) enum Class {
 }
 
 impl Class {
+    /// A call whose outcome nobody waits for. Correlation ids of calls begin at 1.
+    pub(crate) const FORGOTTEN: Self = Self::Request(0);
+
     /// Whether the queue limits count it: what the application sends by itself.
     pub(crate) fn is_data(self) -> bool {
         matches!(self, Self::Request(_) | Self::Message(_) | Self::Droppable(_))
@@ -147,6 +150,13 @@ impl SendBuffer {
             | Class::Droppable(_) => {}
         }
         self.marks.push_back(Mark { length, class });
+    }
+
+    /// Takes the newest frame of one class for one of another, which must be counted alike.
+    pub(crate) fn reclass(&mut self, from: Class, to: Class) {
+        if let Some(mark) = self.marks.iter_mut().rev().find(|mark| mark.class == from) {
+            mark.class = to;
+        }
     }
 
     pub(crate) fn pieces(&self) -> Pieces<'_> {

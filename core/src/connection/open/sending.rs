@@ -156,6 +156,15 @@ impl Open {
     /// Lets a call go on whose answer nobody waits for. False when it has ended.
     pub(in crate::connection) fn forget(&mut self, link: &mut Link, id: u64) -> bool {
         let was_open = self.calls.abandon(id).is_some();
+        if was_open {
+            // Still to be sent: only a call that was given up stays behind after a pause.
+            let request = Class::Request(id);
+            if let Some(held) = self.held.iter_mut().rev().find(|held| held.class == request) {
+                held.class = Class::FORGOTTEN;
+            } else {
+                link.out.reclass(request, Class::FORGOTTEN);
+            }
+        }
         self.tell_writable(link);
         was_open
     }
@@ -290,7 +299,7 @@ impl Open {
             self.held_bytes = self.held_bytes.saturating_sub(bytes.len());
             // A call that has ended meanwhile is not made any more.
             let wanted = match class {
-                Class::Request(id) => self.calls.contains(id),
+                Class::Request(id) => class == Class::FORGOTTEN || self.calls.contains(id),
                 Class::Message(_)
                 | Class::Droppable(_)
                 | Class::Reply

@@ -60,6 +60,25 @@ fn a_call_that_ends_while_it_is_held_back_is_never_made() {
 }
 
 #[test]
+fn a_call_that_is_forgotten_is_made_in_spite_of_a_pause() {
+    for pause_first in [true, false] {
+        let mut b = server_with_peer(Config::default());
+        if pause_first {
+            b.receive(at(1), &pause());
+        }
+        let call = b.call(at(1), "m", &Raw(&[0x80]), TIMEOUT).unwrap();
+        assert!(b.forget(at(1), call));
+        let acked = b.send_acked(at(1), "n", &Raw(&[0x80]), TIMEOUT).unwrap();
+        assert!(b.forget(at(1), acked));
+        b.receive(at(1), &pause());
+        assert!(take_output(at(1), &mut b).is_empty());
+        b.receive(at(1), &resume());
+        let sent = kinds(&take_output(at(1), &mut b));
+        assert_eq!(sent, [Kind::RpcRequest, Kind::Message], "paused first: {pause_first}");
+    }
+}
+
+#[test]
 fn a_pause_without_end_ends_the_connection() {
     let mut b = server_with_peer(Config::default());
     b.receive(at(0), &pause());
