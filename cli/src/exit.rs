@@ -98,10 +98,13 @@ impl From<DeliveryError> for Failure {
     fn from(error: DeliveryError) -> Self {
         match error {
             DeliveryError::Send(_) => Self::Usage(error.to_string()),
-            DeliveryError::TimedOut { .. } => Self::TimedOut(error.to_string()),
-            DeliveryError::NotConnected(_) | DeliveryError::Undelivered(_) => {
-                Self::Connection(error.to_string())
+            DeliveryError::TimedOut { .. }
+            | DeliveryError::Unacknowledged(CallFailure::TimedOut { .. }) => {
+                Self::TimedOut(error.to_string())
             }
+            DeliveryError::NotConnected(_)
+            | DeliveryError::Undelivered(_)
+            | DeliveryError::Unacknowledged(_) => Self::Connection(error.to_string()),
         }
     }
 }

@@ -28,21 +28,38 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::BytesMut;
-use cndt_core::connection::{CallFailure, CallId, SendError};
+use cndt_core::connection::{CallFailure, Connection};
 use cndt_core::message::{Body, BodyError, Typed, from_slice};
 use cndt_core::rpc::Reply;
-use cndt_core::time::Instant;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::ask::{Ask, Unanswered};
 use crate::error::{CallError, NotConnected};
-use crate::link::{Lane, Link, Place, Slot, TurnError};
-use crate::telemetry::{CallMeter, Meters};
+use crate::link::Link;
+
+/// No parameters, as MessagePack: an empty map.
+pub(crate) const NO_PARAMS: &[u8] = &[0x80];
 
 /// Parameters of a call: any serde value. Nothing at all is sent as an empty map, because methods
 /// take their parameters by name.
 #[derive(Debug)]
 pub struct Arguments<'a, P: ?Sized>(&'a P);
+
+// Derived, they would ask the same of `P`, which is only borrowed.
+impl<P: ?Sized> Clone for Arguments<'_, P> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<P: ?Sized> Copy for Arguments<'_, P> {}
+
+impl<'a, P: ?Sized> Arguments<'a, P> {
+    pub(crate) fn new(params: &'a P) -> Self {
+        Self(params)
+    }
+}
 
 impl<P: Serialize + ?Sized> Body for Arguments<'_, P> {
     fn write(&self, out: &mut BytesMut) -> Result<(), BodyError> {
@@ -76,13 +93,34 @@ impl<'a, P: ?Sized, T> Call<'a, P, T> {
 
     /// How long to wait for the answer, time spent waiting for room to send included.
     pub fn timeout(mut self, timeout: Duration) -> Self {
-        self.raw.timeout = timeout;
+        self.raw.ask.timeout = timeout;
         self
     }
 
     /// The same call, giving the whole answer undecoded: what stands beside the result as well.
     pub fn raw(self) -> RawCall<'a, Arguments<'a, P>> {
         self.raw
+    }
+}
+
+impl<P: Serialize + ?Sized, T> Call<'_, P, T> {
+    /// Fire and forget: queues the call at once, or refuses it at once, and drops its answer when it
+    /// comes. Nothing is cancelled and no time-out applies; whether it succeeded is not told. The
+    /// answer counts among `Stats::late_answers`.
+    ///
+    /// ```
+    /// # use cndt_tokio::{CallError, ClientHandle};
+    /// # fn example(client: &ClientHandle) -> Result<(), CallError> {
+    /// client.call::<_, ()>("refresh_cache", &()).forget()
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`CallError::NotConnected`]; [`CallError::Send`] when the parameters cannot be sent, or with
+    /// [`SendError::Blocked`](cndt_core::connection::SendError::Blocked) when there is no room in
+    /// the send queue or too many calls are open. Nothing was sent then.
+    pub fn forget(self) -> Result<(), CallError> {
+        self.raw.forget()
     }
 }
 
@@ -97,21 +135,9 @@ impl<P: Serialize + ?Sized, T: DeserializeOwned> Future for Call<'_, P, T> {
 /// A call whose answer is left as it came. Dropping it cancels the call.
 #[must_use = "a call is only sent when it is awaited"]
 pub struct RawCall<'a, B> {
-    link: Option<Arc<Link>>,
+    ask: Ask,
     method: &'a str,
     params: B,
-    timeout: Duration,
-    /// When it was first polled.
-    began: Instant,
-    stage: Stage,
-}
-
-#[derive(Debug)]
-enum Stage {
-    New,
-    InLine(Place),
-    Sent(CallId),
-    Done,
 }
 
 impl<'a, B> RawCall<'a, B> {
@@ -121,77 +147,47 @@ impl<'a, B> RawCall<'a, B> {
         params: B,
         timeout: Duration,
     ) -> Self {
-        Self { link, method, params, timeout, began: Instant::ZERO, stage: Stage::New }
+        Self { ask: Ask::new(link, timeout), method, params }
     }
 
     /// How long to wait for the answer, time spent waiting for room to send included.
     pub fn timeout(mut self, timeout: Duration) -> Self {
-        self.timeout = timeout;
+        self.ask.timeout = timeout;
         self
     }
 }
 
 impl<B: Body> RawCall<'_, B> {
-    fn poll_reply(&mut self, cx: &mut Context<'_>) -> Poll<Result<Reply, CallError>> {
-        let Some(link) = &self.link else {
-            return Poll::Ready(Err(CallError::NotConnected(NotConnected)));
-        };
-        if let Stage::Sent(id) = self.stage {
-            let mut locked = link.lock();
-            return match locked.calls.get_mut(&id) {
-                Some(Slot::Waiting(waker)) => {
-                    waker.clone_from(cx.waker());
-                    Poll::Pending
-                }
-                Some(Slot::Done(_)) => {
-                    self.stage = Stage::Done;
-                    let Some(Slot::Done(outcome)) = locked.calls.remove(&id) else {
-                        return Poll::Ready(Err(CallError::NotConnected(NotConnected)));
-                    };
-                    drop(locked);
-                    if Meters::ON {
-                        let now = link.machine.now();
-                        CallMeter::made(self.method, self.began, now, outcome.as_ref().err());
-                    }
-                    Poll::Ready(outcome.map_err(CallError::Failed))
-                }
-                None => Poll::Ready(Err(CallError::NotConnected(NotConnected))),
-            };
-        }
-        let now = link.machine.now();
-        if matches!(self.stage, Stage::New) {
-            self.began = now;
-            self.stage = Stage::InLine(Place::until(now + self.timeout));
-        }
-        let Stage::InLine(place) = &mut self.stage else {
-            return Poll::Ready(Err(CallError::NotConnected(NotConnected)));
-        };
-        let mut locked = link.lock();
-        let (state, wakes) = locked.split();
-        let left = place.expires.since(now);
-        let sent = state.in_turn(Lane::Calls, place, now, cx.waker(), wakes, |connection| {
-            connection.call(now, self.method, &self.params, left)
-        });
-        match sent {
-            Poll::Pending => Poll::Pending,
-            Poll::Ready(Ok(id)) => {
-                state.calls.insert(id, Slot::Waiting(cx.waker().clone()));
-                self.stage = Stage::Sent(id);
-                Poll::Pending
-            }
-            Poll::Ready(Err(error)) => {
-                self.stage = Stage::Done;
-                Poll::Ready(Err(self.refused(error)))
-            }
-        }
+    /// Fire and forget; see [`Call::forget`].
+    ///
+    /// # Errors
+    /// As [`Call::forget`].
+    pub fn forget(mut self) -> Result<(), CallError> {
+        let timeout = self.ask.timeout;
+        let ask = std::mem::replace(&mut self.ask, Ask::new(None, timeout));
+        ask.forget(|connection, now, left| connection.call(now, self.method, &self.params, left))
+            .map_err(|why| refused(why, timeout))
     }
 
-    fn refused(&self, error: TurnError) -> CallError {
-        match error {
-            TurnError::Expired => CallError::Failed(CallFailure::TimedOut { after: self.timeout }),
-            TurnError::Send(SendError::NotOpen(_)) => CallError::NotConnected(NotConnected),
-            TurnError::Send(error) => CallError::Send(error),
+    fn poll_reply(&mut self, cx: &mut Context<'_>) -> Poll<Result<Reply, CallError>> {
+        let Self { ask, method, params } = self;
+        let reply =
+            ask.poll(cx, |connection, now, left| connection.call(now, method, params, left));
+        match &reply {
+            Poll::Ready(Ok(_)) => ask.count(method, None),
+            Poll::Ready(Err(Unanswered::Failed(failure))) => ask.count(method, Some(failure)),
+            Poll::Ready(Err(_)) | Poll::Pending => {}
         }
+        reply.map_err(|why| refused(why, self.ask.timeout))
+    }
+}
+
+fn refused(why: Unanswered, timeout: Duration) -> CallError {
+    match why {
+        Unanswered::NotConnected => CallError::NotConnected(NotConnected),
+        Unanswered::Expired => CallError::Failed(CallFailure::TimedOut { after: timeout }),
+        Unanswered::Send(error) => CallError::Send(error),
+        Unanswered::Failed(failure) => CallError::Failed(failure),
     }
 }
 
@@ -208,23 +204,6 @@ impl<B: Body> Future for RawCall<'_, B> {
 
 impl<B> Drop for RawCall<'_, B> {
     fn drop(&mut self) {
-        let Some(link) = &self.link else { return };
-        match &mut self.stage {
-            Stage::New | Stage::Done => {}
-            Stage::InLine(place) => {
-                let mut locked = link.lock();
-                let (state, wakes) = locked.split();
-                state.leave(Lane::Calls, place, wakes);
-            }
-            Stage::Sent(id) => {
-                let mut locked = link.lock();
-                if let Some(Slot::Waiting(_)) = locked.calls.remove(id) {
-                    let now = link.machine.now();
-                    locked.connection.cancel(now, *id);
-                    // Its place among the open calls is free for someone who waits.
-                    locked.kick();
-                }
-            }
-        }
+        self.ask.give_up(Connection::cancel);
     }
 }

@@ -6,11 +6,12 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use cndt_core::connection::{SendError, SendId};
+use cndt_core::connection::{Connection, SendError, SendId};
 use cndt_core::message::{Body, Typed};
 use cndt_core::time::Instant;
 use serde::Serialize;
 
+use crate::ask::{Ask, Unanswered};
 use crate::error::{DeliveryError, NotConnected};
 use crate::line::Ticket;
 use crate::link::{Lane, Link, Place, TurnError};
@@ -50,6 +51,25 @@ impl<'a, T: ?Sized> SendMessage<'a, T> {
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self
+    }
+}
+
+impl<'a, T: Serialize + ?Sized> SendMessage<'a, T> {
+    /// Asks the peer to acknowledge the message; see [`AckedMessage`]. To be called before the future
+    /// is polled: a message that is queued already is not sent again, and fails with `NotConnected`.
+    ///
+    /// ```
+    /// # use cndt_tokio::{ClientHandle, DeliveryError};
+    /// # async fn example(client: &ClientHandle) -> Result<(), DeliveryError> {
+    /// client.send("order", &42).acked().await
+    /// # }
+    /// ```
+    pub fn acked(mut self) -> AckedMessage<'a, T> {
+        // A place in line is not taken over: an acknowledged message waits among the calls.
+        let link =
+            self.link.clone().filter(|_| !matches!(self.stage, Stage::Queued(_) | Stage::Done));
+        self.leave_line();
+        AckedMessage { ask: Ask::new(link, self.timeout), name: self.name, data: self.data }
     }
 }
 
@@ -106,13 +126,70 @@ impl<T: Serialize + ?Sized> Future for SendMessage<'_, T> {
     }
 }
 
-impl<T: ?Sized> Drop for SendMessage<'_, T> {
-    fn drop(&mut self) {
+impl<T: ?Sized> SendMessage<'_, T> {
+    fn leave_line(&mut self) {
         if let (Some(link), Stage::InLine(place)) = (&self.link, &mut self.stage) {
             let mut locked = link.lock();
             let (state, wakes) = locked.split();
             state.leave(Lane::Messages, place, wakes);
         }
+    }
+}
+
+impl<T: ?Sized> Drop for SendMessage<'_, T> {
+    fn drop(&mut self) {
+        self.leave_line();
+    }
+}
+
+/// A message whose acknowledgement is waited for. Made by [`SendMessage::acked`].
+///
+/// It resolves when the peer has taken the message in: it has read it, and its handler, if there is
+/// one, will get it. What the handler makes of it is not told. Without an acknowledgement the future
+/// ends with an error: by refusal, when the connection ends, or after the time-out.
+///
+/// **Python peers never acknowledge**: with them it always ends by the time-out, delivered or not.
+///
+/// An acknowledged message counts among the open calls and waits in line with them, so it may
+/// overtake other messages or be overtaken while there is no room to send. Nothing is queued before
+/// the future is polled. Once it is queued, dropping the future does not take the message back.
+#[must_use = "a message is only sent when it is awaited"]
+pub struct AckedMessage<'a, T: ?Sized> {
+    ask: Ask,
+    name: &'a str,
+    data: &'a T,
+}
+
+impl<T: ?Sized> AckedMessage<'_, T> {
+    /// How long to wait for the acknowledgement, time spent waiting for room to send included. By
+    /// default as long as for room alone.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.ask.timeout = timeout;
+        self
+    }
+}
+
+impl<T: Serialize + ?Sized> Future for AckedMessage<'_, T> {
+    type Output = Result<(), DeliveryError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let Self { ask, name, data } = &mut *self;
+        let acknowledged = ask.poll(cx, |connection, now, left| {
+            connection.send_acked(now, name, &Typed(*data), left)
+        });
+        acknowledged.map(|outcome| match outcome {
+            Ok(_) => Ok(()),
+            Err(Unanswered::NotConnected) => Err(DeliveryError::NotConnected(NotConnected)),
+            Err(Unanswered::Expired) => Err(DeliveryError::TimedOut { after: ask.timeout }),
+            Err(Unanswered::Send(error)) => Err(DeliveryError::Send(error)),
+            Err(Unanswered::Failed(failure)) => Err(DeliveryError::Unacknowledged(failure)),
+        })
+    }
+}
+
+impl<T: ?Sized> Drop for AckedMessage<'_, T> {
+    fn drop(&mut self) {
+        self.ask.give_up(Connection::forget);
     }
 }
 

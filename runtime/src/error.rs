@@ -122,6 +122,28 @@ pub struct ConnectError {
     pub kind: ConnectErrorKind,
 }
 
+impl ConnectErrorKind {
+    /// The same once more: several may ask why one client is not connected. What the operating
+    /// system said keeps its code or its words.
+    pub(crate) fn again(&self) -> Self {
+        match self {
+            Self::Config(error) => Self::Config(error.clone()),
+            Self::Router(error) => Self::Router(error.clone()),
+            Self::Io { error } => Self::Io { error: io_again(error) },
+            Self::Tls { error } => Self::Tls { error: io_again(error) },
+            Self::TimedOut { after } => Self::TimedOut { after: *after },
+            Self::Closed { reason, io } => Self::Closed { reason: reason.clone(), io: io.clone() },
+        }
+    }
+}
+
+fn io_again(error: &io::Error) -> io::Error {
+    match error.raw_os_error() {
+        Some(code) => io::Error::from_raw_os_error(code),
+        None => io::Error::new(error.kind(), error.to_string()),
+    }
+}
+
 /// See [`ConnectError`].
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectErrorKind {
@@ -201,7 +223,7 @@ pub enum CallError {
     Decode(BodyError),
 }
 
-/// Why a message was not delivered to the operating system.
+/// Why a message was not delivered to the operating system, or not acknowledged.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DeliveryError {
     /// There is no connection now. Nothing was sent.
@@ -219,4 +241,8 @@ pub enum DeliveryError {
     /// The connection ended before all of the message was handed to the operating system.
     #[error("the message was not delivered: {0}")]
     Undelivered(CloseReason),
+    /// The message was queued, and no acknowledgement came. Unless the peer refused it, it may have
+    /// been delivered all the same.
+    #[error("the message was not acknowledged: {0}")]
+    Unacknowledged(CallFailure),
 }

@@ -47,6 +47,7 @@ impl<E: fmt::Display + Send + 'static> HookOutcome for Result<(), E> {
 }
 
 /// The hooks of one occasion.
+#[derive(Clone)]
 pub(crate) struct Hooks<A> {
     occasion: &'static str,
     hooks: Vec<Arc<dyn Fn(A) -> HookFuture + Send + Sync>>,

@@ -36,6 +36,7 @@
 //! belongs on a blocking thread.
 #![forbid(unsafe_code)]
 
+mod ask;
 mod attached;
 mod call;
 mod call_hasher;
@@ -54,6 +55,7 @@ mod link;
 pub mod net;
 mod owner;
 mod peer;
+pub mod pool;
 mod race;
 pub mod router;
 pub mod rt;
@@ -64,7 +66,7 @@ mod watched;
 
 pub use call::{Arguments, Call, RawCall};
 pub use client::{Client, ClientHandle, ConnectionState, Health, Messages};
-pub use deliver::{Ping, SendMessage};
+pub use deliver::{AckedMessage, Ping, SendMessage};
 pub use descriptor::{ClientDescriptor, Password, ServerDescriptor, SlowClient};
 pub use error::{
     CallError, ConfigError, ConnectError, ConnectErrorKind, DeliveryError, NotConnected,
@@ -72,6 +74,7 @@ pub use error::{
 };
 pub use net::{Address, Listener, LocalAddress, TlsInfo};
 pub use peer::{ConnectionId, Peer};
+pub use pool::{Balance, MemberHealth, Pool, PoolCall, PoolHandle, PoolOptions, PoolRawCall};
 pub use router::extract::{Data, Extract, Meta, Params, RawParams, State, User};
 pub use router::{
     CallContext, FailureCause, Handler, HandlerFailure, HandlerKind, Method, RawReply, Response,

@@ -3,21 +3,21 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use cndt_core::connection::{CloseReason, Opened, SendError, Stats};
+use cndt_core::connection::{CloseReason, Opened, PhaseName, SendError, Stats};
 use cndt_core::message::{Raw, Typed};
 use cndt_core::rpc::MethodInfo;
 use serde::Serialize;
 
 use super::messages::Messages;
 use super::shared::{ClientShared, ConnectionState, Stage};
-use crate::call::{Call, RawCall};
+use crate::call::{Call, NO_PARAMS, RawCall};
 use crate::deliver::{self, Ping, SendMessage};
 use crate::descriptor::ClientDescriptor;
-use crate::error::{CallError, DeliveryError, NotConnected};
+use crate::error::{CallError, ConnectError, ConnectErrorKind, DeliveryError, NotConnected};
 use crate::peer::Peer;
 use crate::router::listall;
 
-/// A client that has connected. Cheap to clone; when the last one is dropped, the connection is
+/// A client that has connected or was started. Cheap to clone; when the last one is dropped, the connection is
 /// closed gracefully and not made again.
 #[derive(Clone)]
 pub struct ClientHandle {
@@ -35,6 +35,16 @@ impl Drop for Guard {
     fn drop(&mut self) {
         self.0.stop();
     }
+}
+
+/// What whoever chooses among several clients looks at.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Load {
+    /// Neither paused by the server nor busy with its `on_connect` hooks.
+    pub(crate) is_free: bool,
+    pub(crate) calls_open: usize,
+    /// The mean; `None` before one was measured.
+    pub(crate) round_trip: Option<Duration>,
 }
 
 /// How a client is doing.
@@ -93,8 +103,16 @@ impl ClientHandle {
 
     /// Calls a method with parameters that are MessagePack already.
     pub fn call_raw<'a>(&self, method: &'a str, params: &'a [u8]) -> RawCall<'a, Raw<'a>> {
-        let timeout = self.shared.descriptor.rpc_timeout;
-        RawCall::new(self.shared.link(), method, Raw(params), timeout)
+        self.call_body(method, Raw(params), self.shared.descriptor.rpc_timeout)
+    }
+
+    pub(crate) fn call_body<'a, B>(
+        &self,
+        method: &'a str,
+        params: B,
+        timeout: Duration,
+    ) -> RawCall<'a, B> {
+        RawCall::new(self.shared.link(), method, params, timeout)
     }
 
     /// Sends a message; resolves once it is handed to the operating system.
@@ -128,8 +146,7 @@ impl ClientHandle {
     /// # Errors
     /// As any call.
     pub async fn discover(&self) -> Result<Vec<MethodInfo>, CallError> {
-        const EMPTY_MAP: &[u8] = &[0x80];
-        let reply = self.call_raw(listall::NAME, EMPTY_MAP).await?;
+        let reply = self.call_raw(listall::NAME, NO_PARAMS).await?;
         listall::read(&reply.data).map_err(CallError::Decode)
     }
 
@@ -138,7 +155,8 @@ impl ClientHandle {
         Ping::new(self.shared.link())
     }
 
-    /// Listens to messages that no handler takes, from now on.
+    /// Listens to messages that no handler takes, from now on. What the server sends right at login
+    /// may have passed by then; `Client::with_messages` misses nothing.
     pub fn messages(&self) -> Messages {
         self.shared.subscribers.subscribe()
     }
@@ -212,6 +230,48 @@ impl ClientHandle {
     /// How long the login took; `None` while not connected.
     pub fn handshake_time(&self) -> Option<Duration> {
         self.server_info().map(|opened| opened.handshake)
+    }
+
+    /// Waits until the first login has succeeded and its `on_connect` hooks are done, or the client
+    /// is closed for good. For clients that were begun by `Client::start`; on any other it returns
+    /// at once. In a hook or handler it does not wait for hooks.
+    ///
+    /// With `reconnect_attempts(0)` and a server that never comes it waits for ever.
+    ///
+    /// # Errors
+    /// Why the last attempt failed, once none follows.
+    pub async fn ready(&self) -> Result<(), ConnectError> {
+        let is_inner = self.is_inner;
+        let outcome = self.shared.state.until(|state| {
+            if state.greeted || (is_inner && state.logins > 0) {
+                return Some(Ok(()));
+            }
+            let is_over = matches!(state.stage, Stage::Closed | Stage::Failed);
+            is_over.then(|| {
+                let closed = ConnectErrorKind::Closed { reason: CloseReason::Local, io: None };
+                Err(state.failure.as_ref().map_or(closed, ConnectErrorKind::again))
+            })
+        });
+        let address = || self.shared.descriptor.address();
+        outcome.await.map_err(|kind| ConnectError { address: address(), kind })
+    }
+
+    /// How busy the connection is; `None` while calls cannot be made.
+    pub(crate) fn load(&self) -> Option<Load> {
+        let link = self.shared.link()?;
+        let locked = link.lock();
+        let connection = &locked.connection;
+        let round_trips = connection.stats().round_trips;
+        (connection.phase() == PhaseName::Open).then(|| Load {
+            is_free: locked.released && !connection.is_paused_by_peer(),
+            calls_open: connection.calls_open(),
+            round_trip: (round_trips.count > 0).then(|| round_trips.mean()),
+        })
+    }
+
+    /// Begins to close, as the last handle does when it is dropped.
+    pub(crate) fn stop(&self) {
+        self.shared.stop();
     }
 
     /// Closes the connection gracefully: calls under way are finished, what is queued is sent. It is

@@ -1,4 +1,5 @@
-//! Clients: one connection to a server, made again when it is lost.
+//! Clients: one connection to a server, made again when it is lost. Several connections, to one server
+//! or more, are a [pool](crate::pool).
 //!
 //! While a client reconnects, new calls and messages fail at once with `NotConnected`, and calls
 //! that were under way have failed with `ConnectionLost`: whether to repeat them is the caller's
@@ -39,6 +40,7 @@ use std::sync::Arc;
 use cndt_core::connection::CloseReason;
 use futures_io::{AsyncRead, AsyncWrite};
 
+pub(crate) use handle::Load;
 pub use handle::{ClientHandle, Health};
 pub use messages::Messages;
 pub(crate) use shared::ClientShared;
@@ -49,19 +51,28 @@ use crate::error::{ConnectError, ConnectErrorKind};
 use crate::hooks::{HookOutcome, Hooks};
 use crate::link::Link;
 use crate::net::{Plain, TlsClient};
+use crate::pool::{Pool, PoolOptions};
 use crate::router::{
     Handler, HandlerFailure, IntoAnswer, IntoReply, Method, Route, Router, registration,
 };
 use crate::rt::{Machine, Runtime};
-use shared::ClientHooks;
+use messages::Source;
+use session::Begin;
+use shared::{ClientHooks, Stage};
 
-/// A client that is being put together. Nothing happens before [`Client::connect`].
+/// A client that is being put together. Nothing happens before [`Client::connect`] or
+/// [`Client::start`].
+///
+/// Cheap to clone: clones share handlers, states and hooks, so that one serves as the template of
+/// many.
 #[must_use = "a client does nothing before it connects"]
+#[derive(Clone)]
 pub struct Client<R> {
     descriptor: ClientDescriptor,
     tls: Option<TlsClient>,
     router: Router,
     hooks: ClientHooks,
+    listening: Vec<Source>,
     runtime: PhantomData<R>,
 }
 
@@ -77,6 +88,7 @@ impl<R: Runtime> Client<R> {
                 disconnect: Hooks::new("on_disconnect"),
                 reconnect: Hooks::new("on_reconnect"),
             },
+            listening: Vec::new(),
             runtime: PhantomData,
         }
     }
@@ -121,6 +133,35 @@ impl<R: Runtime> Client<R> {
         self
     }
 
+    /// Listens to messages that no handler takes, from the very first: the subscription is there
+    /// before the connection, so that nothing is missed which the server sends right at login.
+    /// Several may be asked for; each gets everything.
+    ///
+    /// ```
+    /// use cndt_tokio::{Client, ClientDescriptor, Peer, Server, ServerDescriptor};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let descriptor = ServerDescriptor::new("secret").host("127.0.0.1").port(0);
+    /// let server = Server::new(descriptor)
+    ///     .on_client_connect(|peer: Peer| async move { peer.send("welcome", "hello").await })
+    ///     .start()
+    ///     .await?;
+    /// let descriptor = ClientDescriptor::new("127.0.0.1", server.address().port(), "secret");
+    /// let (client, mut messages) = Client::new(descriptor).with_messages();
+    /// let client = client.connect().await?;
+    /// let first = messages.next().await.ok_or("closed")?;
+    /// assert_eq!(&*first.name, "welcome");
+    /// # client.disconnect().await;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn with_messages(mut self) -> (Self, Messages) {
+        let (source, messages) = Source::subscribe();
+        self.listening.push(source);
+        (self, messages)
+    }
+
     /// Connects and logs in. Returns when the `on_connect` hooks are done.
     ///
     /// The first connection is tried once; only one that had been made is made again.
@@ -136,8 +177,52 @@ impl<R: Runtime> Client<R> {
         let driver = shared.attach(stream, remote).map_err(&failed)?;
         let link = Arc::clone(driver.link());
         let client = ClientHandle::first(&shared);
-        shared.machine.spawn(session::run::<R>(shared.clone(), driver));
+        let begin = Begin::Connected(Box::new(driver));
+        shared.machine.spawn(session::run::<R>(shared.clone(), begin));
         logged_in(&link).await.map_err(&failed)?;
+        Ok(client)
+    }
+
+    /// Returns at once and connects in the background. The first connection is tried at once, and
+    /// then as often and with the same delays as one that was lost (`reconnect_attempts`,
+    /// `reconnect_delay`…); only once if `reconnect_enabled` is off. A refused login ends the
+    /// client, as [`ConnectionState::Failed`].
+    ///
+    /// Until it is connected, calls and messages fail at once with `NotConnected`: nothing is kept
+    /// for later. [`ClientHandle::ready`] waits for the connection.
+    ///
+    /// ```
+    /// use cndt_tokio::{Client, ClientDescriptor, ConnectErrorKind};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let descriptor = ClientDescriptor::new("127.0.0.1", 1, "secret").reconnect_enabled(false);
+    /// let client = Client::new(descriptor).start().await?;
+    /// assert!(!client.is_connected());
+    /// let error = client.ready().await.expect_err("nobody listens there");
+    /// assert!(matches!(error.kind, ConnectErrorKind::Io { .. }));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// A setting, a file that TLS needs, or handlers that do not fit together. It awaits nothing but
+    /// the reading of those files.
+    pub async fn start(self) -> Result<ClientHandle, ConnectError> {
+        let address = self.descriptor.address();
+        let started = match self.descriptor.validate() {
+            Ok(()) => self.with_tls().await.and_then(Self::begin),
+            Err(error) => Err(error.into()),
+        };
+        started.map_err(|kind| ConnectError { address, kind })
+    }
+
+    /// Begins to connect, with settings that are valid and TLS that is known.
+    pub(crate) fn begin(self) -> Result<ClientHandle, ConnectErrorKind> {
+        let shared = self.share()?;
+        shared.state.change(|state| state.stage = Stage::Connecting);
+        let client = ClientHandle::first(&shared);
+        shared.machine.spawn(session::run::<R>(Arc::clone(&shared), Begin::FromNothing));
         Ok(client)
     }
 
@@ -175,14 +260,33 @@ impl<R: Runtime> Client<R> {
         Self::new(descriptor).connect_over(stream).await
     }
 
+    /// Several of this client, as a pool.
+    ///
+    /// The client is the template of every member: they share its handlers, states, hooks and
+    /// subscriptions, and have its settings. Nothing happens before [`Pool::connect`].
+    pub fn pool(self, options: PoolOptions) -> Pool<R> {
+        Pool::new(self, options)
+    }
+
+    /// The settings, for whoever uses this client as a template.
+    pub(crate) fn descriptor(&self) -> &ClientDescriptor {
+        &self.descriptor
+    }
+
+    /// The same client with other settings.
+    pub(crate) fn with_descriptor(&self, descriptor: ClientDescriptor) -> Self {
+        Self { descriptor, ..self.clone() }
+    }
+
     fn share(self) -> Result<Arc<ClientShared>, ConnectErrorKind> {
         let router = self.router.finish()?;
         let machine = Machine::of::<R>();
-        Ok(Arc::new(ClientShared::new(machine, self.descriptor, self.tls, router, self.hooks)))
+        let Self { descriptor, tls, hooks, listening, .. } = self;
+        Ok(Arc::new(ClientShared::new(machine, descriptor, tls, router, hooks, listening)))
     }
 
     /// Reads what TLS needs, once for all connections.
-    async fn with_tls(mut self) -> Result<Self, ConnectErrorKind> {
+    pub(crate) async fn with_tls(mut self) -> Result<Self, ConnectErrorKind> {
         if self.tls.is_none() && self.descriptor.tls {
             let descriptor = self.descriptor.clone();
             self.tls = R::default().run_blocking(move || descriptor.tls_client()).await?;

@@ -26,11 +26,34 @@ struct End {
     was_open: bool,
 }
 
+/// How a client's life begins.
+pub(super) enum Begin {
+    /// With a connection. The login is tried once.
+    Connected(Box<Driver>),
+    /// With nothing: the first connection is made like any other.
+    FromNothing,
+}
+
 /// Drives connections until none follows.
-pub(super) async fn run<R: Runtime>(shared: Arc<ClientShared>, first: Driver) {
+pub(super) async fn run<R: Runtime>(shared: Arc<ClientShared>, begin: Begin) {
     let mut finish = FinishOnDrop { shared: Arc::clone(&shared), stage: Stage::Closed };
-    let mut driver = first;
+    let reconnects = shared.descriptor.reconnect_enabled;
+    let (mut next, insists) = match begin {
+        Begin::Connected(driver) => (Next::Connected(driver), false),
+        Begin::FromNothing => match try_once::<R>(&shared).await {
+            Next::GivenUp if reconnects => (redial::<R>(&shared, Duration::ZERO).await, true),
+            next => (next, true),
+        },
+    };
     loop {
+        let driver = match next {
+            Next::Connected(driver) => *driver,
+            Next::NotWanted => return,
+            Next::GivenUp => {
+                finish.stage = Stage::Failed;
+                return;
+            }
+        };
         let end = drive(&shared, driver).await;
         if shared.state.read(|state| state.stopping) {
             return;
@@ -42,21 +65,15 @@ pub(super) async fn run<R: Runtime>(shared: Arc<ClientShared>, first: Driver) {
             CloseReason::LoginRefused(_) | CloseReason::OtherDialect(_) => (true, Duration::ZERO),
             _ => (false, Duration::ZERO),
         };
-        if is_final || shared.state.read(|state| state.logins == 0) {
+        let never_logged_in = shared.state.read(|state| state.logins == 0);
+        if is_final || (never_logged_in && !(insists && reconnects)) {
             finish.stage = Stage::Failed;
             return;
         }
-        if !shared.descriptor.reconnect_enabled {
+        if !reconnects {
             return;
         }
-        match redial::<R>(&shared, wait).await {
-            Redial::Connected(next) => driver = *next,
-            Redial::NotWanted => return,
-            Redial::GivenUp => {
-                finish.stage = Stage::Failed;
-                return;
-            }
-        }
+        next = redial::<R>(&shared, wait).await;
     }
 }
 
@@ -73,10 +90,10 @@ async fn drive(shared: &Arc<ClientShared>, driver: Driver) -> End {
     let link = Arc::clone(driver.link());
     driver.await;
     let now = shared.machine.now();
-    let (reason, opened_at) = {
+    let (reason, io, opened_at) = {
         let locked = link.lock();
         let reason = locked.closed.as_ref().map(|closed| closed.reason.clone());
-        (reason, locked.opened.as_ref().map(|(_, at)| *at))
+        (reason, locked.io_error.clone(), locked.opened.as_ref().map(|(_, at)| *at))
     };
     let reason = reason.unwrap_or(CloseReason::TransportLost);
     if let Some(at) = opened_at {
@@ -84,11 +101,15 @@ async fn drive(shared: &Arc<ClientShared>, driver: Driver) -> End {
             shared.state.change(|state| state.attempts = 0);
         }
         shared.hooks.disconnect.run((ClientHandle::of(shared), reason.clone())).await;
+    } else {
+        let failure = ConnectErrorKind::Closed { reason: reason.clone(), io };
+        shared.state.change(|state| state.failure = Some(failure));
     }
     End { reason, was_open: opened_at.is_some() }
 }
 
-enum Redial {
+/// What comes of trying to connect.
+enum Next {
     Connected(Box<Driver>),
     NotWanted,
     GivenUp,
@@ -97,7 +118,7 @@ enum Redial {
 /// Tries until there is a TCP connection, the attempts are used up, or nobody wants it any more.
 ///
 /// The first attempt waits at least as long as the server has asked for.
-async fn redial<R: Runtime>(shared: &Arc<ClientShared>, mut at_least: Duration) -> Redial {
+async fn redial<R: Runtime>(shared: &Arc<ClientShared>, mut at_least: Duration) -> Next {
     let descriptor = &shared.descriptor;
     let backoff = Backoff {
         base: descriptor.reconnect_delay,
@@ -109,7 +130,7 @@ async fn redial<R: Runtime>(shared: &Arc<ClientShared>, mut at_least: Duration) 
         let attempts_max = descriptor.reconnect_attempts;
         if attempts_max > 0 && attempt >= attempts_max {
             tracing::error!(target: "cndt", attempts_max, "reconnecting given up");
-            return Redial::GivenUp;
+            return Next::GivenUp;
         }
         // Without randomness all clients would wait equally long; that is still better than none.
         let random = entropy::draw().map_or(u64::MAX, u64::from_be_bytes);
@@ -120,18 +141,30 @@ async fn redial<R: Runtime>(shared: &Arc<ClientShared>, mut at_least: Duration) 
         let machine = shared.machine;
         let sleep = machine.sleep_until(machine.now() + delay);
         if let First::Left(()) = race(stopping(shared), sleep).await {
-            return Redial::NotWanted;
+            return Next::NotWanted;
         }
-        let dialled = match race(stopping(shared), dial::<R>(shared)).await {
-            First::Left(()) => return Redial::NotWanted,
-            First::Right(dialled) => dialled,
-        };
-        match dialled.and_then(|(stream, remote)| shared.attach(stream, remote)) {
-            Ok(driver) => return Redial::Connected(Box::new(driver)),
-            Err(error) => {
-                tracing::warn!(target: "cndt", %error, "attempt to reconnect failed");
-                shared.state.change(|state| state.stage = Stage::Offline);
-            }
+        match try_once::<R>(shared).await {
+            Next::GivenUp => {}
+            next => return next,
+        }
+    }
+}
+
+/// Tries once.
+async fn try_once<R: Runtime>(shared: &Arc<ClientShared>) -> Next {
+    let dialled = match race(stopping(shared), dial::<R>(shared)).await {
+        First::Left(()) => return Next::NotWanted,
+        First::Right(dialled) => dialled,
+    };
+    match dialled.and_then(|(stream, remote)| shared.attach(stream, remote)) {
+        Ok(driver) => Next::Connected(Box::new(driver)),
+        Err(error) => {
+            tracing::warn!(target: "cndt", %error, "attempt to connect failed");
+            shared.state.change(|state| {
+                state.stage = Stage::Offline;
+                state.failure = Some(error);
+            });
+            Next::GivenUp
         }
     }
 }

@@ -8,7 +8,7 @@ use cndt_core::connection::{CloseReason, Connection, PhaseName};
 use cndt_core::time::WallAnchor;
 
 use super::handle::{ClientHandle, Guard};
-use super::messages::Subscribers;
+use super::messages::{Source, Subscribers};
 use crate::descriptor::ClientDescriptor;
 use crate::driver::Driver;
 use crate::entropy;
@@ -37,6 +37,7 @@ pub(crate) struct ClientShared {
     pub(super) guard: OnceLock<Weak<Guard>>,
 }
 
+#[derive(Clone)]
 pub(super) struct ClientHooks {
     pub(super) connect: Hooks<ClientHandle>,
     pub(super) disconnect: Hooks<(ClientHandle, CloseReason)>,
@@ -51,6 +52,10 @@ pub(super) struct ClientState {
     pub(super) attempts: u32,
     /// How often a login has succeeded.
     pub(super) logins: u32,
+    /// The first login is done, its hooks included.
+    pub(super) greeted: bool,
+    /// Why the last attempt led to no login.
+    pub(super) failure: Option<ConnectErrorKind>,
     pub(super) last_reason: Option<CloseReason>,
     /// Keys of the last login: with them the next one costs nothing.
     pub(super) keys: Option<Keys>,
@@ -121,12 +126,15 @@ impl ClientShared {
         tls: Option<TlsClient>,
         router: Router,
         hooks: ClientHooks,
+        listening: Vec<Source>,
     ) -> Self {
         let state = ClientState {
             stage: Stage::Offline,
             stopping: false,
             attempts: 0,
             logins: 0,
+            greeted: false,
+            failure: None,
             last_reason: None,
             keys: None,
         };
@@ -136,7 +144,7 @@ impl ClientShared {
             tls,
             router,
             hooks,
-            subscribers: Subscribers::default(),
+            subscribers: Subscribers::new(listening),
             state: Watched::new(state),
             meters: Meters::new(Role::Client),
             guard: OnceLock::new(),
@@ -245,7 +253,7 @@ impl ClientShared {
         tracing::info!(target: "cndt", %id, ?remote, "connected");
         let client = ClientHandle::of(self);
         if self.hooks.connect.is_empty() && (is_first || self.hooks.reconnect.is_empty()) {
-            return link.release();
+            return self.greeted(link);
         }
         let (shared, link) = (Arc::clone(self), Arc::clone(link));
         self.machine.spawn(async move {
@@ -253,8 +261,14 @@ impl ClientShared {
             if !is_first {
                 shared.hooks.reconnect.run(client).await;
             }
-            link.release();
+            shared.greeted(&link);
         });
+    }
+
+    /// The connection may be used: handlers run from now on.
+    fn greeted(&self, link: &Link) {
+        link.release();
+        self.state.change(|state| state.greeted = true);
     }
 
     pub(crate) fn closed(&self, link: &Arc<Link>) {

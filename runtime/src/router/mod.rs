@@ -65,7 +65,8 @@ use handler::{ErasedMessage, ErasedMethod, Typed};
 use respond::{Responder, answer_message};
 use route::Access;
 
-/// See the [module](self).
+/// See the [module](self). Cheap to clone: clones share handlers and states.
+#[derive(Clone)]
 pub struct Router {
     // Ordered, so that discovery is.
     methods: BTreeMap<String, RegisteredMethod>,
@@ -78,6 +79,7 @@ pub struct Router {
     problems: Vec<RouterError>,
 }
 
+#[derive(Clone)]
 struct RegisteredMethod {
     info: MethodInfo,
     access: Access,
@@ -85,6 +87,7 @@ struct RegisteredMethod {
     meter: MethodMeter,
 }
 
+#[derive(Clone)]
 struct RegisteredMessage {
     priority: i32,
     access: Access,
@@ -206,10 +209,7 @@ impl Router {
     /// one replaces the earlier.
     #[must_use]
     pub fn state<T: Clone + Send + Sync + 'static>(mut self, value: T) -> Self {
-        // Nobody shares the states before the router is in use.
-        if let Some(states) = Arc::get_mut(&mut self.states) {
-            states.insert(value);
-        }
+        Arc::make_mut(&mut self.states).insert(value);
         self
     }
 
