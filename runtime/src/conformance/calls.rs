@@ -4,20 +4,24 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use cndt_core::connection::CallFailure;
+use cndt_core::connection::{CallFailure, SendError};
 use cndt_core::rpc::{ErrorCode, RpcError};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::support::{check, client, connect, eventually, pause, server};
+use super::support::{
+    check, client, client_descriptor, connect, eventually, pause, server, server_descriptor,
+};
 use super::{Net, Outcome};
-use crate::error::CallError;
+use crate::client::ConnectionState;
+use crate::error::{CallError, NotConnected};
 use crate::peer::Peer;
 use crate::router::Method;
 use crate::router::RawReply;
 use crate::router::extract::{Params, RawParams, State};
 use crate::rt::Runtime;
+use crate::watched::Watched;
 
 #[derive(Serialize, Deserialize, JsonSchema)]
 struct Add {
@@ -262,6 +266,85 @@ pub async fn starts_handlers_in_order<N: Net>() -> Outcome {
     eventually::<N>("all notes are taken", || count() == 300).await?;
     let taken = log.lock().map(|log| log.clone()).unwrap_or_default();
     check(taken.is_sorted(), taken)?;
+    server.stop().await;
+    Ok(())
+}
+
+/// Forgotten calls are made, their answers dropped, and they take no place.
+pub async fn forgets_answers<N: Net>() -> Outcome {
+    let called = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&called);
+    let server = server::<N>()
+        .rpc("note", move || {
+            count.fetch_add(1, Ordering::Relaxed);
+            async {}
+        })
+        .rpc("forever", std::future::pending::<()>)
+        .start()
+        .await?;
+    let client = connect::<N>(&server).await?;
+    for _ in 0..10 {
+        client.call::<_, ()>("note", &()).forget()?;
+    }
+    // One that is under way already goes on.
+    let mut polled = client.call_raw("note", &[0x80]);
+    std::future::poll_fn(|cx| {
+        let _ = std::pin::Pin::new(&mut polled).poll(cx);
+        std::task::Poll::Ready(())
+    })
+    .await;
+    polled.forget()?;
+    eventually::<N>("all are made", || called.load(Ordering::Relaxed) == 11).await?;
+    eventually::<N>("all answers are dropped", || client.health().traffic.late_answers >= 10)
+        .await?;
+    // Nobody cancels it, and nobody waits for it.
+    client.call::<_, ()>("forever", &()).timeout(Duration::from_millis(1)).forget()?;
+    client.ping().await?;
+    let peer = client.peer().ok_or("not connected")?;
+    check(peer.link.lock().calls.is_empty(), "a slot for a call that is forgotten")?;
+    check(peer.link.lock().connection.calls_open() == 0, "an open call that is forgotten")?;
+    let unfit = client.call::<_, ()>("note", &"x".repeat(20_000_000)).forget();
+    check(matches!(unfit, Err(CallError::Send(SendError::TooLarge { .. }))), unfit)?;
+    // The handler that never ends would be waited for.
+    server.connections().iter().for_each(|peer| peer.link.abort());
+    client.disconnect().await;
+    let outcome = client.call::<_, ()>("note", &()).forget();
+    check(outcome == Err(CallError::NotConnected(NotConnected)), outcome)?;
+    server.stop().await;
+    Ok(())
+}
+
+/// What is forgotten while the server is not ready for it is made later; what has no room is refused.
+pub async fn forgets_in_spite_of_a_pause<N: Net>() -> Outcome {
+    let (called, gate) = (Arc::new(AtomicUsize::new(0)), Arc::new(Watched::new(false)));
+    let (count, wait) = (Arc::clone(&called), Arc::clone(&gate));
+    let server = N::server(server_descriptor().receive_queue_size(10))
+        .rpc("wait", move || {
+            count.fetch_add(1, Ordering::Relaxed);
+            let gate = Arc::clone(&wait);
+            async move { gate.until(|is_open| is_open.then_some(())).await }
+        })
+        .start()
+        .await?;
+    let descriptor = client_descriptor::<N>(&server).send_queue_size(20);
+    let client = N::client(descriptor).connect().await?;
+    let mut made = 0;
+    loop {
+        let is_paused = client.state() == ConnectionState::Paused;
+        match client.call::<_, ()>("wait", &()).forget() {
+            Ok(()) => made += 1,
+            Err(CallError::Send(SendError::Blocked)) if is_paused => break,
+            Err(CallError::Send(SendError::Blocked)) => {}
+            Err(error) => return Err(error.into()),
+        }
+        if !is_paused {
+            // Slowly: a server that has much to catch up with would change its mind too often.
+            pause::<N>(Duration::from_millis(1)).await;
+        }
+    }
+    check(called.load(Ordering::Relaxed) < made, "nothing was held back")?;
+    gate.change(|is_open| *is_open = true);
+    eventually::<N>("all are made", || called.load(Ordering::Relaxed) == made).await?;
     server.stop().await;
     Ok(())
 }

@@ -11,7 +11,7 @@ use super::support::{
 };
 use super::{Net, Outcome, Tcp};
 use crate::client::{Client, ClientHandle, ConnectionState};
-use crate::error::{CallError, NotConnected};
+use crate::error::{CallError, ConnectErrorKind, NotConnected};
 use crate::peer::Peer;
 use crate::race::{First, race};
 use crate::rt::Runtime;
@@ -247,6 +247,86 @@ pub async fn may_be_closed_from_within<N: Net>() -> Outcome {
     client.closed().await;
     server.stop().await;
     Ok(())
+}
+
+/// A client may be there before its server; until then everything is refused at once.
+pub async fn starts_before_the_server<N: Net>() -> Outcome {
+    let log = Log::default();
+    let before = server::<N>().start().await?;
+    before.stop().await;
+    let descriptor = client_descriptor::<N>(&before)
+        .reconnect_enabled(true)
+        .reconnect_attempts(0)
+        .reconnect_delay(Duration::from_millis(20))
+        .reconnect_delay_max(Duration::from_millis(100));
+    let greeted = log.clone();
+    let client = N::client(descriptor.clone())
+        .on_connect(move |client: ClientHandle| {
+            let log = greeted.clone();
+            async move {
+                // In a hook it does not wait for the hook.
+                if client.ready().await.is_ok() {
+                    pause::<N>(Duration::from_millis(50)).await;
+                    log.note("greeted");
+                }
+            }
+        })
+        .start()
+        .await?;
+    // The first attempt may be over by now.
+    let states = [ConnectionState::Connecting, ConnectionState::Disconnected];
+    check(states.contains(&client.state()), client.state())?;
+    let outcome = client.call::<_, String>("name", &()).await;
+    check(outcome == Err(CallError::NotConnected(NotConnected)), outcome)?;
+    eventually::<N>("some attempts fail", || client.health().reconnect_attempts > 2).await?;
+    let server = N::server(N::same_place(server_descriptor(), &before))
+        .rpc("name", || async { "late" })
+        .start()
+        .await?;
+    client.ready().await?;
+    check(log.words() == ["greeted"], log.words())?;
+    let name: String = client.call("name", &()).await?;
+    check(name == "late", name)?;
+    client.disconnect().await;
+    client.ready().await?;
+    server.stop().await;
+    // Nobody waits for a client that nobody wants any more.
+    let client = N::client(descriptor).start().await?;
+    let clone = client.clone();
+    let (ready, ()) = both(client.ready(), clone.disconnect()).await;
+    check(ready.is_err() && client.state() == ConnectionState::Closed, client.state())
+}
+
+/// Whoever waits for the first login learns that none follows, and why.
+pub async fn tells_why_it_never_connected<N: Net>() -> Outcome {
+    let server = server::<N>().start().await?;
+    let mut descriptor = client_descriptor::<N>(&server)
+        .reconnect_enabled(true)
+        .reconnect_attempts(2)
+        .reconnect_delay(Duration::from_millis(10))
+        .reconnect_delay_max(Duration::from_millis(20));
+    let good = descriptor.clone();
+    descriptor.password = "wrong".into();
+    let client = N::client(descriptor).start().await?;
+    let error = client.ready().await.err().ok_or("a wrong password is let in")?;
+    let is_refused = |reason: &CloseReason| matches!(reason, CloseReason::LoginRefused(_));
+    match &error.kind {
+        ConnectErrorKind::Closed { reason, .. } if is_refused(reason) => {}
+        _ => return Err(error.into()),
+    }
+    check(client.state() == ConnectionState::Failed, client.state())?;
+    check(client.health().reconnect_attempts == 0, client.health())?;
+    server.stop().await;
+    for (attempts, descriptor) in [(2, good.clone()), (0, good.clone().reconnect_enabled(false))] {
+        let client = N::client(descriptor).start().await?;
+        let error = client.ready().await.err().ok_or("nobody is there")?;
+        check(matches!(error.kind, ConnectErrorKind::Io { .. }), &error)?;
+        check(client.state() == ConnectionState::Failed, client.state())?;
+        check(client.health().reconnect_attempts == attempts, client.health())?;
+    }
+    let error = N::client(good.rpc_timeout(Duration::ZERO)).start().await.err();
+    let is_config = error.as_ref().is_some_and(|e| matches!(e.kind, ConnectErrorKind::Config(_)));
+    check(is_config, error)
 }
 
 async fn both<A: Future, B: Future>(left: A, right: B) -> (A::Output, B::Output) {

@@ -4,13 +4,19 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use cndt_core::connection::CloseReason;
+use cndt_core::connection::{CallFailure, CloseReason};
 use cndt_core::rpc::RpcError;
 use serde_json::{Value, json};
 
-use super::support::{check, client, client_descriptor, connect, eventually, server};
+use super::support::{
+    check, client, client_descriptor, connect, eventually, listen, login_as_server, pause, server,
+    server_descriptor, to,
+};
 use super::{Net, Outcome};
+use crate::client::Client;
+use crate::error::{DeliveryError, NotConnected};
 use crate::peer::Peer;
+use crate::race::{First, race};
 use crate::router::extract::{Data, Meta, RawParams};
 use crate::router::{FailureCause, HandlerFailure, HandlerKind, RawReply, Route};
 use crate::rt::Runtime;
@@ -266,4 +272,95 @@ pub async fn carries_large_payloads<N: Net>() -> Outcome {
     client.ping().await?;
     server.stop().await;
     Ok(())
+}
+
+/// A subscription of the builder has what is sent right at login, and ends with the client.
+pub async fn misses_nothing_at_login<N: Net>() -> Outcome {
+    let server = server::<N>()
+        .on_client_connect(|peer: Peer| async move {
+            for n in 0..20 {
+                peer.try_send("early", &n)?;
+            }
+            Ok::<_, crate::SendError>(())
+        })
+        .start()
+        .await?;
+    let (builder, mut one) = client::<N>(&server).with_messages();
+    let (builder, mut other) = builder.with_messages();
+    let client = builder.connect().await?;
+    for messages in [&mut one, &mut other] {
+        for n in 0..20 {
+            let message = messages.next().await.ok_or("too few messages")?;
+            let got: i32 = crate::from_slice(&message.data)?;
+            check(&*message.name == "early" && got == n, &message)?;
+        }
+    }
+    client.disconnect().await;
+    check(one.next().await.is_none() && other.next().await.is_none(), "a message after the end")?;
+    // Without a client there is nothing to wait for.
+    let (builder, mut messages) = super::support::client::<N>(&server).with_messages();
+    drop(builder);
+    check(messages.next().await.is_none(), "a message from nowhere")?;
+    server.stop().await;
+    Ok(())
+}
+
+/// The other side tells that it took a message, or that it did not.
+pub async fn is_acknowledged<N: Net>() -> Outcome {
+    let taken = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&taken);
+    let server = N::server(server_descriptor().rate_limit(5))
+        .on("note", move || {
+            count.fetch_add(1, Ordering::Relaxed);
+            async {}
+        })
+        .start()
+        .await?;
+    let client = connect::<N>(&server).await?;
+    let (mut acked, mut refused) = (0, 0);
+    for _ in 0..50 {
+        match client.send("note", &()).acked().timeout(Duration::from_secs(50)).await {
+            Ok(()) => acked += 1,
+            Err(DeliveryError::Unacknowledged(CallFailure::Refused)) => refused += 1,
+            Err(error) => return Err(error.into()),
+        }
+    }
+    check(acked > 0 && refused > 0, (acked, refused))?;
+    eventually::<N>("those and only those arrive", || taken.load(Ordering::Relaxed) == acked)
+        .await?;
+    // Servers ask for it in the same way.
+    eventually::<N>("the server knows the client", || server.connection_count() == 1).await?;
+    for peer in server.connections() {
+        peer.send("news", &()).acked().await?;
+    }
+    client.disconnect().await;
+    let outcome = client.send("note", &()).acked().await;
+    check(outcome == Err(DeliveryError::NotConnected(NotConnected)), outcome)?;
+    server.stop().await;
+    Ok(())
+}
+
+/// A peer that never acknowledges, and one that is gone.
+pub async fn tells_what_is_not_acknowledged<R: Runtime>() -> Outcome {
+    let (listener, address) = listen::<R>()?;
+    let connecting = Client::<R>::new(to(address)).connect();
+    let (mut connecting, mut accepting) =
+        (std::pin::pin!(connecting), std::pin::pin!(login_as_server::<R>(&listener)));
+    let (client, stream) = match race(connecting.as_mut(), accepting.as_mut()).await {
+        First::Left(client) => (client?, accepting.await?),
+        First::Right(stream) => (connecting.await?, stream?),
+    };
+    let after = Duration::from_millis(50);
+    let outcome = client.send("note", &()).acked().timeout(after).await;
+    let silent = DeliveryError::Unacknowledged(CallFailure::TimedOut { after });
+    check(outcome == Err(silent), outcome)?;
+    let waiting = client.send("note", &()).acked().timeout(Duration::from_secs(600));
+    let cut = async {
+        pause::<super::Tcp<R>>(after).await;
+        drop(stream);
+        std::future::pending::<()>().await;
+    };
+    let First::Left(outcome) = race(waiting, cut).await else { return Err("unreachable".into()) };
+    let lost = DeliveryError::Unacknowledged(CallFailure::ConnectionLost { sent: true });
+    check(outcome == Err(lost), outcome)
 }

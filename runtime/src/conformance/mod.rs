@@ -15,10 +15,12 @@
 
 pub mod calls;
 pub mod examples;
+pub mod failover;
 pub mod handshake;
 pub mod life;
 pub mod messages;
 mod net;
+pub mod pool;
 pub mod pressure;
 pub mod replies;
 mod support;
@@ -74,6 +76,8 @@ macro_rules! conformance_tests {
                 notices_a_peer_of_another_protocol serves_while_many_are_logging_in
                 serves_any_stream;
             life: fails_calls_at_once_when_the_connection_is_lost;
+            messages: tells_what_is_not_acknowledged;
+            failover: repeats_only_what_has_not_left;
             pressure: tells_of_unsent_messages is_not_held_up_by_a_client_that_does_not_read
                 drops_what_a_slow_client_is_told_to;
             transport: reads_certificates_from_files binds_the_login_to_the_session
@@ -92,14 +96,20 @@ macro_rules! conformance_tests {
                 calls: answers reports_errors_of_handlers refuses_unknown_methods
                     names_the_field_that_does_not_fit times_out is_cancelled_by_dropping
                     serves_many_at_once contains_panics discovers_methods
-                    calls_the_client_too starts_handlers_in_order;
+                    calls_the_client_too starts_handlers_in_order forgets_answers
+                    forgets_in_spite_of_a_pause;
                 replies: answers_with_more_than_a_result stops_handlers_whose_callers_gave_up;
                 messages: answers_messages hands_out_what_no_handler_takes broadcasts
                     runs_handlers_by_priority tells_error_hooks keeps_values_with_connections
-                    carries_large_payloads;
+                    carries_large_payloads misses_nothing_at_login is_acknowledged;
                 life: reconnects gives_up_reconnecting finishes_calls_when_it_stops
                     closes_when_the_last_handle_is_gone runs_hooks_despite_failures
-                    may_be_closed_from_within;
+                    may_be_closed_from_within starts_before_the_server
+                    tells_why_it_never_connected;
+                pool: takes_turns draws_lots prefers_who_answers_soonest avoids_who_is_paused
+                    closes_when_the_last_handle_is_gone tells_every_server;
+                failover: comes_back_to_who_comes_back leaves_out_who_does_not_answer
+                    begins_with_one_server_down tells_why_no_member_connects;
                 pressure: pings_past_slow_handlers limits_the_rate_of_calls;
             }
         }
