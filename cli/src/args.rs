@@ -205,6 +205,17 @@ pub(crate) enum DialectName {
     Netconduit,
 }
 
+/// What happens to a client that reads too slowly.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum SlowClientName {
+    /// It does not get that broadcast
+    DropNewest,
+    /// Those that have been waiting longest make room
+    DropOldest,
+    /// It is cut off
+    Disconnect,
+}
+
 /// What goes along.
 #[derive(Debug, Args)]
 pub(crate) struct Body {
@@ -320,6 +331,22 @@ pub(crate) struct ServeArgs {
     /// The name that clients are told
     #[arg(long, default_value = "cndt")]
     pub(crate) name: String,
+    /// The version that clients are told
+    #[arg(long, value_name = "VERSION", default_value = env!("CARGO_PKG_VERSION"))]
+    pub(crate) server_version: String,
+    /// For the log, never sent
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    pub(crate) description: String,
+    /// How long calls that are under way may take when the server stops
+    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = time)]
+    pub(crate) shutdown_timeout: Duration,
+    /// What happens to a broadcast for which a client has no room
+    #[arg(long, value_enum, default_value_t = SlowClientName::DropNewest)]
+    pub(crate) slow_client: SlowClientName,
+    /// Wrong logins per second, from anywhere, beyond which only addresses are looked at that were
+    /// not wrong lately
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    pub(crate) failed_logins_per_second_max: u64,
     /// Clients that may be logged in at a time
     #[arg(long, value_name = "N", default_value_t = 100)]
     pub(crate) max_connections: usize,

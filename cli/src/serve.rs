@@ -1,9 +1,9 @@
 //! `cndt serve`.
 
-use cndt_tokio::{ServeError, Server, ServerDescriptor, Users};
+use cndt_tokio::{ServeError, Server, ServerDescriptor, SlowClient, Users};
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::args::{DialectName, ServeArgs};
+use crate::args::{DialectName, ServeArgs, SlowClientName};
 use crate::exit::Failure;
 use crate::{builtin, out, password, secret};
 
@@ -36,7 +36,15 @@ pub(crate) async fn run(arguments: ServeArgs) -> Result<(), Failure> {
         if users.is_empty() { (password.clone(), password) } else { (String::new(), password) };
     let descriptor = ServerDescriptor::new(password)
         .name(&*arguments.name)
-        .version(env!("CARGO_PKG_VERSION"))
+        .version(arguments.server_version)
+        .description(arguments.description)
+        .shutdown_timeout(arguments.shutdown_timeout)
+        .slow_client(match arguments.slow_client {
+            SlowClientName::DropNewest => SlowClient::DropNewest,
+            SlowClientName::DropOldest => SlowClient::DropOldest,
+            SlowClientName::Disconnect => SlowClient::Disconnect,
+        })
+        .failed_logins_per_second_max(arguments.failed_logins_per_second_max)
         .host(host)
         .port(port)
         .ipv6_only(arguments.ipv6_only)

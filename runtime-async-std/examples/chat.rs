@@ -85,9 +85,8 @@ async fn leave(peer: Peer) -> Result<(), RpcError> {
 }
 
 fn tell_others(server: &ServerHandle, peer: &Peer, room: &str, line: &str) -> Result<(), RpcError> {
-    let is_elsewhere = |other: &Peer| other.attached::<Member>().is_none_or(|m| m.room != room);
-    let elsewhere = server.connections().into_iter().filter(is_elsewhere).map(|other| other.id());
-    let outcome = server.broadcast("line", line).exclude(peer.id()).exclude_all(elsewhere).send();
+    let is_here = |other: &Peer| other.attached::<Member>().is_some_and(|m| m.room == room);
+    let outcome = server.broadcast("line", line).exclude(peer.id()).filter(is_here).send();
     outcome.map(drop).map_err(|error| RpcError::internal(error.to_string()))
 }
 

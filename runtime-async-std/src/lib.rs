@@ -52,6 +52,9 @@ pub type Server = cndt_runtime::Server<AsyncStd>;
 /// A client on async-std.
 pub type Client = cndt_runtime::Client<AsyncStd>;
 
+/// A pool of clients on async-std.
+pub type Pool = cndt_runtime::Pool<AsyncStd>;
+
 /// The async-std runtime.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct AsyncStd;

@@ -45,6 +45,9 @@ pub type Server = cndt_runtime::Server<Smol>;
 /// A client on smol.
 pub type Client = cndt_runtime::Client<Smol>;
 
+/// A pool of clients on smol.
+pub type Pool = cndt_runtime::Pool<Smol>;
+
 /// The smol runtime.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Smol;

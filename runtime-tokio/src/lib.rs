@@ -56,6 +56,9 @@ pub type Server = cndt_runtime::Server<Tokio>;
 /// A client on tokio.
 pub type Client = cndt_runtime::Client<Tokio>;
 
+/// A pool of clients on tokio.
+pub type Pool = cndt_runtime::Pool<Tokio>;
+
 /// The tokio runtime. Use it from inside one, with time and I/O enabled.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Tokio;

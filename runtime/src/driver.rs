@@ -140,6 +140,8 @@ impl Driver {
         if self.announce || has_deliveries || !self.wakes.is_empty() {
             drop(locked);
             progress = true;
+            // First of all the owner: whoever learns of an end finds the connection gone.
+            self.announce();
             self.wakes.fire();
             self.deliver(cx, room);
             locked = link.lock();
@@ -352,24 +354,30 @@ impl Driver {
         }
     }
 
-    /// Tells the owner and starts handlers. Nothing is locked.
+    /// Tells the owner of the beginning and the end. Nothing is locked.
+    fn announce(&mut self) {
+        let link = &self.link;
+        if !std::mem::take(&mut self.announce) {
+            return;
+        }
+        let (opened, closed) = {
+            let locked = link.lock();
+            (locked.opened.is_some(), locked.closed.is_some())
+        };
+        if opened && !std::mem::replace(&mut self.announced, true) {
+            link.owner.opened(link);
+        }
+        if closed {
+            // Its place is free before anyone learns that it is gone.
+            self.permit = None;
+            self.told_end = true;
+            link.owner.closed(link);
+        }
+    }
+
+    /// Starts handlers. Nothing is locked.
     fn deliver(&mut self, cx: &mut Context<'_>, room: usize) {
         let link = &self.link;
-        if std::mem::take(&mut self.announce) {
-            let (opened, closed) = {
-                let locked = link.lock();
-                (locked.opened.is_some(), locked.closed.is_some())
-            };
-            if opened && !std::mem::replace(&mut self.announced, true) {
-                link.owner.opened(link);
-            }
-            if closed {
-                // Its place is free before anyone learns that it is gone.
-                self.permit = None;
-                self.told_end = true;
-                link.owner.closed(link);
-            }
-        }
         let count = self.inbox.len().min(room).min(BATCH);
         for delivery in self.inbox.drain(..count) {
             let (started, request) = match delivery {

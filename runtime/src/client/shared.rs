@@ -250,7 +250,8 @@ impl ClientShared {
         });
         self.meters.opened();
         let (id, remote) = (link.id, link.remote);
-        tracing::info!(target: "cndt", %id, ?remote, "connected");
+        let description = &self.descriptor.description;
+        tracing::info!(target: "cndt", %id, ?remote, description, "connected");
         let client = ClientHandle::of(self);
         if self.hooks.connect.is_empty() && (is_first || self.hooks.reconnect.is_empty()) {
             return self.greeted(link);

@@ -1,4 +1,4 @@
-//! What every adapter must pass: servers and clients on real sockets, through [`Runtime`] alone.
+//! What every adapter must pass: servers and clients on real sockets, through [`Runtime`](crate::Runtime) alone.
 //!
 //! An adapter runs all of it with one line in its tests; feature `conformance`:
 //!

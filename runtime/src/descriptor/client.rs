@@ -32,7 +32,8 @@ descriptor! {
         name = "conduit_client";
         /// Sent to the server at login; at most 512 bytes. `1.0.0`.
         version = "1.0.0";
-        /// For people. Empty.
+        /// For people: in the log when the client connects, and by `ClientHandle::descriptor`. Never
+        /// sent. Empty.
         description = "";
         /// Who logs in, in dialect `cndt`: 1 to 64 printable ASCII characters. `default`.
         user = "default";
@@ -68,7 +69,7 @@ descriptor! {
         /// Attempts in a row before it is given up; 0 never gives up. A connection that lasted 30 s
         /// starts the count anew. 5.
         reconnect_attempts: u32 = 5;
-        /// The first delay is random up to this. 2 s.
+        /// The first delay is random up to this, but never less than 100 ms. 2 s.
         reconnect_delay: Duration = Duration::from_secs(2);
         /// Delays never grow beyond this. 60 s.
         reconnect_delay_max: Duration = Duration::from_secs(60);

@@ -36,7 +36,8 @@ descriptor! {
         name = "conduit_server";
         /// Sent to clients at login; at most 512 bytes. `1.0.0`.
         version = "1.0.0";
-        /// For people. Empty.
+        /// For people: in the log when the server starts, and by `ServerHandle::descriptor`. Never
+        /// sent. Empty.
         description = "";
         /// Name or address to listen on, or `unix:PATH` for a Unix socket. `0.0.0.0`, or `::` with
         /// `ipv6`.

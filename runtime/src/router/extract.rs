@@ -94,13 +94,15 @@ impl<T: DeserializeOwned + Send + 'static> Extract for Data<T> {
 fn wrong<T: DeserializeOwned>(name: &str, payload: &[u8], error: BodyError) -> RpcError {
     let mut deserializer = rmp_serde::Deserializer::from_read_ref(payload);
     let outcome: Result<T, _> = serde_path_to_error::deserialize(&mut deserializer);
-    let words = match outcome {
+    let wrong =
+        |words: &str| RpcError::validation(format!("Invalid parameters for {name}: {words}"));
+    match outcome {
         Err(error) if error.path().iter().next().is_some() => {
-            format!("`{}`: {}", error.path(), error.inner())
+            let (path, inner) = (error.path().to_string(), error.inner());
+            wrong(&format!("`{path}`: {inner}")).field(&path)
         }
-        Ok(_) | Err(_) => error.to_string(),
-    };
-    RpcError::validation(format!("Invalid parameters for {name}: {words}"))
+        Ok(_) | Err(_) => wrong(&error.to_string()),
+    }
 }
 
 /// Parameters or data as they came: one MessagePack value that shares the received memory.

@@ -6,18 +6,21 @@ use serde::Serialize;
 
 use super::handle::ServerHandle;
 use crate::descriptor::SlowClient;
-use crate::peer::ConnectionId;
+use crate::peer::{ConnectionId, Peer};
 
 /// A message to every client that is logged in. Made by [`ServerHandle::broadcast`].
 #[must_use = "a broadcast is only sent by `.send()`"]
-#[derive(Debug)]
 pub struct Broadcast<'a, T: ?Sized> {
     server: &'a ServerHandle,
     name: &'a str,
     data: &'a T,
     excluded: HashSet<ConnectionId>,
+    filter: Option<Filter<'a>>,
     slow_client: SlowClient,
 }
+
+/// Whether a client is to get it.
+type Filter<'a> = Box<dyn Fn(&Peer) -> bool + 'a>;
 
 /// How many clients a broadcast went to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -32,7 +35,7 @@ pub struct Delivered {
 impl<'a, T: Serialize + ?Sized> Broadcast<'a, T> {
     pub(super) fn new(server: &'a ServerHandle, name: &'a str, data: &'a T) -> Self {
         let slow_client = server.descriptor().slow_client;
-        Self { server, name, data, excluded: HashSet::new(), slow_client }
+        Self { server, name, data, excluded: HashSet::new(), filter: None, slow_client }
     }
 
     /// Leaves one client out.
@@ -44,6 +47,23 @@ impl<'a, T: Serialize + ?Sized> Broadcast<'a, T> {
     /// Leaves some clients out.
     pub fn exclude_all(mut self, ids: impl IntoIterator<Item = ConnectionId>) -> Self {
         self.excluded.extend(ids);
+        self
+    }
+
+    /// Only to clients for which `wants` is true: those in one room, say. A later filter replaces an
+    /// earlier one.
+    ///
+    /// ```
+    /// # use cndt_tokio::{Peer, SendError, ServerHandle};
+    /// # fn example(server: &ServerHandle) -> Result<(), SendError> {
+    /// # #[derive(Clone, PartialEq)] struct Room(u32);
+    /// let in_blue = |peer: &Peer| peer.attached::<Room>() == Some(Room(7));
+    /// server.broadcast("news", "hello").filter(in_blue).send()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn filter(mut self, wants: impl Fn(&Peer) -> bool + 'a) -> Self {
+        self.filter = Some(Box::new(wants));
         self
     }
 
@@ -68,7 +88,8 @@ impl<'a, T: Serialize + ?Sized> Broadcast<'a, T> {
             SlowClient::Disconnect => Overflow::Disconnect,
         };
         for peer in self.server.connections() {
-            if self.excluded.contains(&peer.id()) {
+            let is_wanted = self.filter.as_ref().is_none_or(|wants| wants(&peer));
+            if !is_wanted || self.excluded.contains(&peer.id()) {
                 continue;
             }
             let link = &peer.link;
@@ -96,5 +117,15 @@ impl<'a, T: Serialize + ?Sized> Broadcast<'a, T> {
         let millis = self.server.machine().unix_millis();
         let limits = descriptor.limits();
         SharedMessage::encode(format, millis, self.name, &Typed(self.data), &limits)
+    }
+}
+
+impl<T: ?Sized> std::fmt::Debug for Broadcast<'_, T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Broadcast")
+            .field("name", &self.name)
+            .field("excluded", &self.excluded)
+            .field("slow_client", &self.slow_client)
+            .finish_non_exhaustive()
     }
 }

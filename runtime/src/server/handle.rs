@@ -286,8 +286,8 @@ impl ServerHandle {
     pub(super) async fn announce(&self) {
         self.shared.hooks.startup.run(self.clone()).await;
         for address in &self.shared.addresses {
-            let name = &self.shared.descriptor.name;
-            tracing::info!(target: "cndt", name, %address, "listening");
+            let ServerDescriptor { name, version, description, .. } = &self.shared.descriptor;
+            tracing::info!(target: "cndt", name, version, description, %address, "listening");
         }
     }
 
