@@ -1,21 +1,4 @@
-//! One JSON-RPC connection, either end, as a state machine: the verbs are those of
-//! [`Connection`](crate::connection::Connection), and so is the contract.
-//!
-//! ```
-//! use cndt_core::connection::Event;
-//! use cndt_core::jsonrpc::{Endpoint, EndpointConfig};
-//! use cndt_core::message::Typed;
-//! use cndt_core::time::Instant;
-//!
-//! let now = Instant::ZERO;
-//! let mut server = Endpoint::new(now, EndpointConfig::default())?;
-//! server.receive(now, br#"{"jsonrpc":"2.0","method":"add","params":[1,2],"id":1}"#);
-//! let Some(Event::Request(request)) = server.poll_event() else { panic!() };
-//! server.respond(now, request.id, &Typed(&3))?;
-//! let answer: Vec<u8> = server.transmit().flatten().copied().collect();
-//! assert_eq!(answer, b"{\"jsonrpc\":\"2.0\",\"result\":3,\"id\":1}\n");
-//! # Ok::<(), Box<dyn std::error::Error>>(())
-//! ```
+//! One JSON-RPC connection, either end, as a state machine.
 
 mod answering;
 mod incoming;
@@ -75,7 +58,24 @@ impl Default for EndpointConfig {
     }
 }
 
-/// See the [module](self).
+/// One JSON-RPC connection, either end, as a state machine: the verbs are those of
+/// [`Connection`](crate::connection::Connection), and so is the contract.
+///
+/// ```
+/// use cndt_core::connection::Event;
+/// use cndt_core::jsonrpc::{Endpoint, EndpointConfig};
+/// use cndt_core::message::Typed;
+/// use cndt_core::time::Instant;
+///
+/// let now = Instant::ZERO;
+/// let mut server = Endpoint::new(now, EndpointConfig::default())?;
+/// server.receive(now, br#"{"jsonrpc":"2.0","method":"add","params":[1,2],"id":1}"#);
+/// let Some(Event::Request(request)) = server.poll_event() else { panic!() };
+/// server.respond(now, request.id, &Typed(&3))?;
+/// let answer: Vec<u8> = server.transmit().flatten().copied().collect();
+/// assert_eq!(answer, b"{\"jsonrpc\":\"2.0\",\"result\":3,\"id\":1}\n");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct Endpoint {
     config: EndpointConfig,
