@@ -1,5 +1,5 @@
 //! Where a peer is: `host:port`, `[::1]:port`, `cndt://host:port`, `cndts://host:port` with TLS,
-//! `unix:PATH`.
+//! `unix:PATH`; for JSON-RPC `jsonrpc://` and `jsonrpcs://` as well.
 
 use std::fmt;
 use std::str::FromStr;
@@ -27,9 +27,11 @@ impl FromStr for Address {
     fn from_str(text: &str) -> Result<Self, String> {
         let (rest, tls) = match text.split_once("://") {
             None => (text, false),
-            Some(("cndt", rest)) => (rest, false),
-            Some(("cndts", rest)) => (rest, true),
-            Some(_) => return Err("the schemes are cndt:// and, with TLS, cndts://".into()),
+            Some(("cndt" | "jsonrpc", rest)) => (rest, false),
+            Some(("cndts" | "jsonrpcs", rest)) => (rest, true),
+            Some(_) => {
+                return Err("the schemes are cndt:// and jsonrpc://, with an s for TLS".into());
+            }
         };
         let rest = if text.contains("://") { rest.strip_suffix('/').unwrap_or(rest) } else { rest };
         if text.contains("://") && rest.starts_with("unix:") {

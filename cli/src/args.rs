@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use cndt_tokio::ClientDescriptor;
 use cndt_tokio::users::{ITERATIONS_DEFAULT, UserName};
 
 use crate::address::Address;
@@ -49,6 +50,11 @@ pub(crate) enum Command {
     /// Prints captured bytes as frames, one per line
     #[command(after_help = DECODE_EXAMPLES)]
     Decode(DecodeArgs),
+    /// Speaks JSON-RPC 2.0 over TCP
+    Jsonrpc {
+        #[command(subcommand)]
+        command: JsonRpcCommand,
+    },
     /// Makes what a server stores instead of a password
     Password {
         #[command(subcommand)]
@@ -60,6 +66,46 @@ pub(crate) enum Command {
         /// For which shell
         shell: ShellName,
     },
+}
+
+/// What can be done over JSON-RPC.
+#[derive(Debug, Subcommand)]
+pub(crate) enum JsonRpcCommand {
+    /// Calls a method and prints its result as JSON
+    #[command(after_help = JSONRPC_CALL_EXAMPLES)]
+    Call(JsonRpcCallArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct JsonRpcCallArgs {
+    /// host:port, `[::1]:port`, jsonrpc://host:port, jsonrpcs://host:port (TLS) or unix:PATH
+    pub(crate) address: Address,
+    /// The method's name
+    pub(crate) method: String,
+    #[command(flatten)]
+    pub(crate) body: Body,
+    /// How texts are told apart on the stream
+    #[arg(long, value_enum, default_value_t = FramingName::Newline)]
+    pub(crate) framing: FramingName,
+    /// Sends a notification: a call without an answer
+    #[arg(long)]
+    pub(crate) notify: bool,
+    /// How long to wait: for the connection, and then for the answer
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = time)]
+    pub(crate) timeout: Duration,
+    #[command(flatten)]
+    pub(crate) tls: TlsArgs,
+}
+
+/// How JSON texts follow each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum FramingName {
+    /// One on each line
+    Newline,
+    /// With nothing between
+    Bare,
+    /// Behind headers, as in the Language Server Protocol
+    ContentLength,
 }
 
 /// What can be done with a password.
@@ -114,6 +160,7 @@ Examples:
   cndt serve --bind 127.0.0.1:0 --bind '[::1]:0' --password-file secret.txt
   cndt serve --bind 0.0.0.0:8443 --tls-cert server.pem --tls-key server.key
   cndt serve --bind unix:/run/app.sock
+  cndt serve --bind 127.0.0.1:8080 --jsonrpc 127.0.0.1:9001
   CNDT_PASSWORD=secret cndt serve --accept cndt,netconduit
   cndt serve --users users
   cndt serve --heartbeat-interval 5s --heartbeat-timeout 15s --max-connections 500
@@ -151,6 +198,14 @@ Examples:
 Each line: offset, dialect, type, flags, length, correlation id, time, payload. Compressed payloads
 are shown expanded; one that cannot be read is shown as {\"$binary\": \"<base64>\"}, and stderr says
 what is wrong at which byte. Damaged input: exit status 1.";
+
+const JSONRPC_CALL_EXAMPLES: &str = "\
+Examples:
+  cndt jsonrpc call localhost:9001 add a:=10 b:=20
+  cndt jsonrpc call localhost:9001 add --data '[10, 20]' --framing bare
+  cndt jsonrpc call localhost:9001 log_event event=startup --notify
+
+Errors of the server are shown with the numbers of JSON-RPC: -32601 for an unknown method.";
 
 /// Whom to talk to, and how.
 #[derive(Debug, Args)]
@@ -194,6 +249,20 @@ pub(crate) struct TlsArgs {
     /// Does not bind the login to the TLS session: for servers behind a proxy that ends TLS
     #[arg(long)]
     pub(crate) no_tls_channel_binding: bool,
+}
+
+impl TlsArgs {
+    /// The same settings in a descriptor.
+    pub(crate) fn apply(&self, tls: bool, descriptor: ClientDescriptor) -> ClientDescriptor {
+        let text = |value: &Option<String>| value.clone().unwrap_or_default();
+        descriptor
+            .tls(tls)
+            .tls_ca(text(&self.tls_ca))
+            .tls_certificate(text(&self.tls_cert))
+            .tls_key(text(&self.tls_key))
+            .tls_server_name(text(&self.tls_server_name))
+            .tls_channel_binding(!self.no_tls_channel_binding)
+    }
 }
 
 /// A wire dialect.
@@ -312,6 +381,13 @@ pub(crate) struct ServeArgs {
     /// Keeps IPv4 away from a server on `[::]`
     #[arg(long)]
     pub(crate) ipv6_only: bool,
+    /// Speaks JSON-RPC 2.0 there as well, without a login: for networks where nobody else is; may be
+    /// given several times
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) jsonrpc: Vec<Address>,
+    /// Closes each JSON-RPC connection after its first answer, for peers that wait for that
+    #[arg(long, requires = "jsonrpc")]
+    pub(crate) jsonrpc_one_answer: bool,
     /// The dialects whose logins are accepted, separated by commas
     #[arg(long, value_enum, value_delimiter = ',', default_values_t = [DialectName::Cndt])]
     pub(crate) accept: Vec<DialectName>,

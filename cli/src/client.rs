@@ -1,7 +1,6 @@
 //! The commands that talk to a server: call, send, listen, methods, ping.
 
 use std::io::{self, IsTerminal};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use cndt_tokio::{Client, ClientDescriptor, ClientHandle, Dialect, Message, Messages, MethodInfo};
@@ -20,20 +19,10 @@ async fn connect(target: &Target) -> Result<ClientHandle, Failure> {
     Ok(client(target)?.connect().await?)
 }
 
-/// Connects and listens from the first message on: the hook runs before any is taken.
+/// Connects and listens from the first message on.
 async fn connect_listening(target: &Target) -> Result<(ClientHandle, Messages), Failure> {
-    let slot = Arc::new(Mutex::new(None));
-    let filled = Arc::clone(&slot);
-    let client = client(target)?
-        .on_connect(move |client: ClientHandle| {
-            *filled.lock().unwrap_or_else(PoisonError::into_inner) = Some(client.messages());
-            std::future::ready(())
-        })
-        .connect()
-        .await?;
-    let messages = slot.lock().unwrap_or_else(PoisonError::into_inner).take();
-    let messages = messages.unwrap_or_else(|| client.messages());
-    Ok((client, messages))
+    let (client, messages) = client(target)?.with_messages();
+    Ok((client.connect().await?, messages))
 }
 
 fn client(target: &Target) -> Result<Client, Failure> {
@@ -43,15 +32,7 @@ fn client(target: &Target) -> Result<Client, Failure> {
         DialectName::Netconduit => Dialect::Netconduit,
     };
     let (host, port) = target.address.host_and_port();
-    let tls = &target.tls;
-    let text = |value: &Option<String>| value.clone().unwrap_or_default();
     let descriptor = ClientDescriptor::new(host, port, password)
-        .tls(target.address.tls)
-        .tls_ca(text(&tls.tls_ca))
-        .tls_certificate(text(&tls.tls_cert))
-        .tls_key(text(&tls.tls_key))
-        .tls_server_name(text(&tls.tls_server_name))
-        .tls_channel_binding(!tls.no_tls_channel_binding)
         .name("cndt")
         .version(env!("CARGO_PKG_VERSION"))
         .dialect(dialect)
@@ -61,7 +42,7 @@ fn client(target: &Target) -> Result<Client, Failure> {
         .rpc_timeout(target.timeout)
         .send_timeout(target.timeout)
         .reconnect_enabled(false);
-    Ok(Client::new(descriptor))
+    Ok(Client::new(target.tls.apply(target.address.tls, descriptor)))
 }
 
 pub(crate) async fn call(arguments: CallArgs) -> Result<(), Failure> {

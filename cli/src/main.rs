@@ -9,6 +9,7 @@ mod decode;
 mod demo;
 mod exit;
 mod json;
+mod jsonrpc;
 mod out;
 mod params;
 mod password;
@@ -20,7 +21,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser};
 use clap_complete::Shell;
 
-use args::{Cli, Command, PasswordCommand, ShellName};
+use args::{Cli, Command, JsonRpcCommand, PasswordCommand, ShellName};
 use exit::Failure;
 
 fn main() -> ExitCode {
@@ -54,6 +55,9 @@ fn run(command: Command) -> Result<(), Failure> {
         }
         Command::Password { command: PasswordCommand::Hash(arguments) } => {
             password::hash(&arguments)
+        }
+        Command::Jsonrpc { command: JsonRpcCommand::Call(arguments) } => {
+            block_on(jsonrpc::call(arguments))
         }
         Command::Demo => block_on(demo::run()),
         Command::Serve(arguments) => block_on(serve::run(arguments)),

@@ -1,6 +1,6 @@
 //! `cndt serve`.
 
-use cndt_tokio::{ServeError, Server, ServerDescriptor, SlowClient, Users};
+use cndt_tokio::{JsonRpc, Listener, ServeError, Server, ServerDescriptor, SlowClient, Users};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::args::{DialectName, ServeArgs, SlowClientName};
@@ -16,8 +16,9 @@ pub(crate) async fn run(arguments: ServeArgs) -> Result<(), Failure> {
     let [first, others @ ..] = arguments.bind.as_slice() else {
         return Err(Failure::Usage("--bind wants an address".into()));
     };
-    if let Some(wrong) = arguments.bind.iter().find(|address| address.tls) {
-        let words = format!("--bind {wrong}: name --tls-cert and --tls-key instead of cndts://");
+    if let Some(wrong) = arguments.bind.iter().chain(&arguments.jsonrpc).find(|address| address.tls)
+    {
+        let words = format!("{wrong}: name --tls-cert and --tls-key instead of the scheme");
         return Err(Failure::Usage(words));
     }
     let (host, port) = first.host_and_port();
@@ -79,6 +80,13 @@ pub(crate) async fn run(arguments: ServeArgs) -> Result<(), Failure> {
     let mut server = Server::new(descriptor);
     for address in others {
         server = server.listen(address.place.clone());
+    }
+    let mut settings = JsonRpc::new().trusted();
+    if arguments.jsonrpc_one_answer {
+        settings = settings.one_answer();
+    }
+    for address in &arguments.jsonrpc {
+        server = server.listen(Listener::from(address.place.clone()).jsonrpc(settings.clone()));
     }
     if !arguments.no_demo {
         server = builtin::install(server);

@@ -83,6 +83,7 @@ fn wrong_usage_is_status_2_and_names_the_value() {
         (&["call", "localhost", "add"][..], "must be host:port"),
         (&["call", "unix:/x", "add", "--tls-ca", "x.pem"], "tls_ca"),
         (&["serve", "--bind", "cndts://h:1"], "--tls-cert"),
+        (&["serve", "--jsonrpc", "jsonrpcs://h:1"], "--tls-cert"),
         (&["serve", "--tls-cert", "x.pem"], "--tls-key"),
         (&["serve", "--tls-cert", "/no.pem", "--tls-key", "/no.key"], "tls_certificate"),
         (&["call", "127.0.0.1:1", "add", "oops"], "oops"),
@@ -349,9 +350,7 @@ fn help_shows_examples_and_offers_only_what_is_there() {
         let help = run(&[name, "--help"]);
         assert_eq!(help.status, 0);
         assert!(help.stdout.contains("Example"), "{name}: {}", help.stdout);
-        for absent in ["--jsonrpc", "--webhook"] {
-            assert!(!help.stdout.contains(absent), "{name} offers {absent}");
-        }
+        assert!(!help.stdout.contains("--webhook"), "{name} offers what is not there");
     }
 }
 
@@ -416,4 +415,33 @@ fn tls_and_unix_sockets_are_spoken() {
     serve.signal("TERM");
     assert_eq!(serve.wait(), 0);
     assert!(!std::path::Path::new(&socket).exists(), "the socket is left behind");
+}
+
+#[test]
+fn json_rpc_is_spoken_beside_cndt() {
+    let mut serve = Serve::start(&["--jsonrpc", "127.0.0.1:0"]);
+    let address = serve.next_address();
+    assert!(address.starts_with("jsonrpc://127.0.0.1:"), "{address}");
+    let call = |arguments: &[&str]| run(&[&["jsonrpc", "call", &address], arguments].concat());
+    for framing in ["newline", "bare", "content-length"] {
+        assert_eq!(call(&["add", "a:=10", "b:=20", "--framing", framing]).json(), json!(30));
+    }
+    assert_eq!(call(&["add", "--data", "[1, 2]"]).json(), json!(3));
+    let value = json!({"n": u64::MAX, "f": 1.5, "text": "ž", "list": [null, true]});
+    assert_eq!(call(&["echo", "--data", &value.to_string()]).json(), value);
+    let notified = call(&["greeting", "name=x", "--notify"]);
+    assert_eq!((notified.status, notified.stdout.as_str()), (0, ""), "{notified:?}");
+    let error = |arguments: &[&str]| -> Value {
+        let ran = call(arguments);
+        assert_eq!((ran.status, ran.stdout.as_str()), (1, ""), "{ran:?}");
+        serde_json::from_str(&ran.stderr).expect("one JSON object")
+    };
+    assert_eq!(error(&["nope"])["code"], -32601);
+    let wrong = error(&["add", "a=x", "b:=1"]);
+    assert_eq!((&wrong["code"], &wrong["details"]["field"]), (&json!(-32602), &json!("a")));
+    assert_eq!(error(&["fail", "code:=42", "message=no"]), json!({"code": 42, "message": "no"}));
+    let slow = call(&["sleep", "ms:=60000", "--timeout", "200ms"]);
+    assert_eq!(slow.status, 4, "{slow:?}");
+    serve.signal("TERM");
+    assert_eq!(serve.wait(), 0);
 }

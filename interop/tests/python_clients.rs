@@ -247,7 +247,7 @@ fn every_version_logs_in_by_the_bytes_that_our_core_accepts() {
         server.receive(Instant::ZERO, &login);
         match server.poll_event() {
             Some(Event::Opened(opened)) => {
-                assert_eq!(opened.dialect, Dialect::Netconduit);
+                assert_eq!(opened.dialect, Some(Dialect::Netconduit));
                 assert_eq!(opened.peer_version, "1.2.3");
             }
             other => panic!("{version}: {other:?}"),

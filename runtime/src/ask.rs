@@ -1,14 +1,17 @@
 //! What both calls and acknowledged messages do: wait for room, leave, and wait for an outcome.
 
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use cndt_core::connection::{CallFailure, CallId, Connection, SendError};
+use cndt_core::connection::{CallFailure, CallId, SendError};
 use cndt_core::rpc::Reply;
 use cndt_core::time::Instant;
+use serde::Serialize;
 
+use crate::call::Arguments;
 use crate::link::{Lane, Link, Place, Slot, TurnError};
+use crate::protocol::{Codec, Protocol};
 use crate::telemetry::{CallMeter, Meters};
 
 /// One question to the peer.
@@ -27,6 +30,55 @@ enum Stage {
     InLine(Place),
     Sent(CallId),
     Done,
+}
+
+/// One of several calls that were sent together. Dropping it cancels it.
+pub(crate) struct Asked(Ask);
+
+impl Asked {
+    /// Sends all of them, or none.
+    pub(crate) fn all<P: Serialize>(
+        link: &Arc<Link>,
+        calls: &[(&str, P)],
+        timeout: Duration,
+    ) -> Result<Vec<Self>, Unanswered> {
+        let now = link.machine.now();
+        let calls: Vec<_> =
+            calls.iter().map(|(method, params)| (*method, Arguments::new(params))).collect();
+        let mut locked = link.lock();
+        let ids = locked.connection.batch(now, &calls, timeout)?;
+        for id in &ids {
+            // Whoever waits says so when it is polled.
+            locked.calls.insert(*id, Slot::Waiting(Waker::noop().clone()));
+        }
+        locked.kick();
+        let asked = |id| {
+            let link = Some(Arc::clone(link));
+            Self(Ask { link, timeout, began: now, stage: Stage::Sent(id) })
+        };
+        Ok(ids.into_iter().map(asked).collect())
+    }
+
+    /// Waits for the outcome.
+    pub(crate) fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        method: &str,
+    ) -> Poll<Result<Reply, Unanswered>> {
+        let outcome = self.0.poll_sent(cx);
+        match &outcome {
+            Poll::Ready(Ok(_)) => self.0.count(method, None),
+            Poll::Ready(Err(Unanswered::Failed(failure))) => self.0.count(method, Some(failure)),
+            Poll::Ready(Err(_)) | Poll::Pending => {}
+        }
+        outcome
+    }
+}
+
+impl Drop for Asked {
+    fn drop(&mut self) {
+        self.0.give_up(Protocol::cancel);
+    }
 }
 
 /// Why a question has no answer.
@@ -57,21 +109,12 @@ impl Ask {
     pub(crate) fn poll(
         &mut self,
         cx: &mut Context<'_>,
-        command: impl FnOnce(&mut Connection, Instant, Duration) -> Result<CallId, SendError>,
+        command: impl FnOnce(&mut Protocol, Instant, Duration) -> Result<CallId, SendError>,
     ) -> Poll<Result<Reply, Unanswered>> {
-        let Some(link) = &self.link else { return Poll::Ready(Err(Unanswered::NotConnected)) };
-        if let Stage::Sent(id) = self.stage {
-            let mut locked = link.lock();
-            if let Some(Slot::Waiting(waker)) = locked.calls.get_mut(&id) {
-                waker.clone_from(cx.waker());
-                return Poll::Pending;
-            }
-            self.stage = Stage::Done;
-            return Poll::Ready(match locked.calls.remove(&id) {
-                Some(Slot::Done(outcome)) => outcome.map_err(Unanswered::Failed),
-                Some(Slot::Waiting(_)) | None => Err(Unanswered::NotConnected),
-            });
+        if let Stage::Sent(_) = self.stage {
+            return self.poll_sent(cx);
         }
+        let Some(link) = &self.link else { return Poll::Ready(Err(Unanswered::NotConnected)) };
         let now = link.machine.now();
         if matches!(self.stage, Stage::New) {
             self.began = now;
@@ -103,6 +146,29 @@ impl Ask {
         }
     }
 
+    /// Waits for the outcome of what was sent.
+    fn poll_sent(&mut self, cx: &mut Context<'_>) -> Poll<Result<Reply, Unanswered>> {
+        let (Some(link), Stage::Sent(id)) = (&self.link, &self.stage) else {
+            return Poll::Ready(Err(Unanswered::NotConnected));
+        };
+        let id = *id;
+        let mut locked = link.lock();
+        if let Some(Slot::Waiting(waker)) = locked.calls.get_mut(&id) {
+            waker.clone_from(cx.waker());
+            return Poll::Pending;
+        }
+        self.stage = Stage::Done;
+        Poll::Ready(match locked.calls.remove(&id) {
+            Some(Slot::Done(outcome)) => outcome.map_err(Unanswered::Failed),
+            Some(Slot::Waiting(_)) | None => Err(Unanswered::NotConnected),
+        })
+    }
+
+    /// How the answer is written.
+    pub(crate) fn codec(&self) -> Codec {
+        self.link.as_ref().map_or(Codec::MessagePack, |link| link.codec)
+    }
+
     /// Tells operators of a call that has its outcome.
     pub(crate) fn count(&self, method: &str, failure: Option<&CallFailure>) {
         if let Some(link) = self.link.as_ref().filter(|_| Meters::ON) {
@@ -113,7 +179,7 @@ impl Ask {
     /// Leaves nobody to wait for the outcome. The question is queued now, if it was not before.
     pub(crate) fn forget(
         mut self,
-        command: impl FnOnce(&mut Connection, Instant, Duration) -> Result<CallId, SendError>,
+        command: impl FnOnce(&mut Protocol, Instant, Duration) -> Result<CallId, SendError>,
     ) -> Result<(), Unanswered> {
         self.leave_line();
         let stage = std::mem::replace(&mut self.stage, Stage::Done);
@@ -134,7 +200,7 @@ impl Ask {
     }
 
     /// Nobody waits for the outcome any more: tells the connection so by `how`.
-    pub(crate) fn give_up(&mut self, how: impl FnOnce(&mut Connection, Instant, CallId) -> bool) {
+    pub(crate) fn give_up(&mut self, how: impl FnOnce(&mut Protocol, Instant, CallId) -> bool) {
         self.leave_line();
         let Stage::Sent(id) = std::mem::replace(&mut self.stage, Stage::Done) else { return };
         let Some(link) = &self.link else { return };

@@ -28,8 +28,8 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::BytesMut;
-use cndt_core::connection::{CallFailure, Connection};
-use cndt_core::message::{Body, BodyError, Typed, from_slice};
+use cndt_core::connection::CallFailure;
+use cndt_core::message::{Body, BodyError, Typed};
 use cndt_core::rpc::Reply;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -37,9 +37,7 @@ use serde::de::DeserializeOwned;
 use crate::ask::{Ask, Unanswered};
 use crate::error::{CallError, NotConnected};
 use crate::link::Link;
-
-/// No parameters, as MessagePack: an empty map.
-pub(crate) const NO_PARAMS: &[u8] = &[0x80];
+use crate::protocol::Protocol;
 
 /// Parameters of a call: any serde value. Nothing at all is sent as an empty map, because methods
 /// take their parameters by name.
@@ -128,7 +126,8 @@ impl<P: Serialize + ?Sized, T: DeserializeOwned> Future for Call<'_, P, T> {
     type Output = Result<T, CallError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        self.raw.poll_reply(cx).map(|reply| from_slice(&reply?.data).map_err(CallError::Decode))
+        let codec = self.raw.ask.codec();
+        self.raw.poll_reply(cx).map(|reply| codec.read(&reply?.data).map_err(CallError::Decode))
     }
 }
 
@@ -182,7 +181,7 @@ impl<B: Body> RawCall<'_, B> {
     }
 }
 
-fn refused(why: Unanswered, timeout: Duration) -> CallError {
+pub(crate) fn refused(why: Unanswered, timeout: Duration) -> CallError {
     match why {
         Unanswered::NotConnected => CallError::NotConnected(NotConnected),
         Unanswered::Expired => CallError::Failed(CallFailure::TimedOut { after: timeout }),
@@ -204,6 +203,6 @@ impl<B: Body> Future for RawCall<'_, B> {
 
 impl<B> Drop for RawCall<'_, B> {
     fn drop(&mut self) {
-        self.ask.give_up(Connection::cancel);
+        self.ask.give_up(Protocol::cancel);
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use cndt_core::connection::{Connection, SendError, SendId};
+use cndt_core::connection::{SendError, SendId};
 use cndt_core::message::{Body, Typed};
 use cndt_core::time::Instant;
 use serde::Serialize;
@@ -15,6 +15,7 @@ use crate::ask::{Ask, Unanswered};
 use crate::error::{DeliveryError, NotConnected};
 use crate::line::Ticket;
 use crate::link::{Lane, Link, Place, TurnError};
+use crate::protocol::Protocol;
 
 /// A message on its way to the operating system. Made by `ClientHandle::send` and `Peer::send`.
 ///
@@ -189,7 +190,7 @@ impl<T: Serialize + ?Sized> Future for AckedMessage<'_, T> {
 
 impl<T: ?Sized> Drop for AckedMessage<'_, T> {
     fn drop(&mut self) {
-        self.ask.give_up(Connection::forget);
+        self.ask.give_up(Protocol::forget);
     }
 }
 

@@ -116,6 +116,13 @@ impl Driver {
         }
     }
 
+    /// For a connection without a login: it is open, and has its place if it needs one.
+    pub(crate) fn opened(mut self, place: Option<Permit>) -> Self {
+        self.permit = place;
+        self.announce = true;
+        self
+    }
+
     pub(crate) fn link(&self) -> &Arc<Link> {
         &self.link
     }

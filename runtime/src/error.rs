@@ -246,3 +246,17 @@ pub enum DeliveryError {
     #[error("the message was not acknowledged: {0}")]
     Unacknowledged(CallFailure),
 }
+
+/// Why a call or message on a connection of its own came to nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum OnceError {
+    /// There was no connection.
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    /// The call has no result.
+    #[error(transparent)]
+    Call(#[from] CallError),
+    /// The message was not delivered.
+    #[error(transparent)]
+    Delivery(#[from] DeliveryError),
+}

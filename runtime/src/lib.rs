@@ -56,6 +56,7 @@ pub mod net;
 mod owner;
 mod peer;
 pub mod pool;
+mod protocol;
 mod race;
 pub mod router;
 pub mod rt;
@@ -67,12 +68,12 @@ mod watched;
 pub use call::{Arguments, Call, RawCall};
 pub use client::{Client, ClientHandle, ConnectionState, Health, Messages};
 pub use deliver::{AckedMessage, Ping, SendMessage};
-pub use descriptor::{ClientDescriptor, Password, ServerDescriptor, SlowClient};
+pub use descriptor::{ClientDescriptor, ClientProtocol, Password, ServerDescriptor, SlowClient};
 pub use error::{
-    CallError, ConfigError, ConnectError, ConnectErrorKind, DeliveryError, NotConnected,
+    CallError, ConfigError, ConnectError, ConnectErrorKind, DeliveryError, NotConnected, OnceError,
     RouterError, ServeError,
 };
-pub use net::{Address, Listener, LocalAddress, TlsInfo};
+pub use net::{Address, Framing, JsonRpc, Listener, LocalAddress, TlsInfo};
 pub use peer::{ConnectionId, Peer};
 pub use pool::{Balance, MemberHealth, Pool, PoolCall, PoolHandle, PoolOptions, PoolRawCall};
 pub use router::extract::{Data, Extract, Meta, Params, RawParams, State, User};

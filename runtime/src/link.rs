@@ -15,7 +15,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use cndt_core::connection::{
-    CallId, CloseReason, Closed, Connection, Opened, Outcome, RequestId, SendError, SendId,
+    CallId, CloseReason, Closed, Opened, Outcome, RequestId, SendError, SendId,
 };
 use cndt_core::time::Instant;
 
@@ -25,6 +25,7 @@ use crate::line::{Line, Ticket, Wakes};
 use crate::net::TlsInfo;
 use crate::owner::Owner;
 use crate::peer::ConnectionId;
+use crate::protocol::{Codec, Protocol};
 use crate::rt::{Machine, Task};
 
 /// Handlers of one connection that may be under way at a time. Beyond it the driver reads no more
@@ -38,6 +39,8 @@ pub(crate) struct Link {
     pub(crate) id: ConnectionId,
     pub(crate) remote: Option<SocketAddr>,
     pub(crate) machine: Machine,
+    /// How the payloads of this connection are written.
+    pub(crate) codec: Codec,
     pub(crate) owner: Owner,
     /// The peer has sent a whole frame.
     spoke: AtomicBool,
@@ -74,7 +77,7 @@ pub(crate) enum Slot {
 }
 
 pub(crate) struct State {
-    pub(crate) connection: Connection,
+    pub(crate) connection: Protocol,
     pub(crate) calls: HashMap<CallId, Slot, BuildHasherDefault<CallHasher>>,
     /// Messages whose senders wait until they are handed to the operating system, in order.
     pub(crate) sends: VecDeque<(SendId, Waker)>,
@@ -121,8 +124,9 @@ impl Link {
         remote: Option<SocketAddr>,
         machine: Machine,
         owner: Owner,
-        connection: Connection,
+        connection: Protocol,
     ) -> Arc<Self> {
+        let codec = connection.codec();
         let state = State {
             connection,
             calls: HashMap::default(),
@@ -147,6 +151,7 @@ impl Link {
             id,
             remote,
             machine,
+            codec,
             owner,
             spoke: AtomicBool::new(false),
             logged_in: AtomicBool::new(false),
@@ -154,6 +159,18 @@ impl Link {
             attached: Attached::default(),
             state: Mutex::new(state),
         })
+    }
+
+    /// What there is to be known of a peer that does not log in.
+    pub(crate) fn open_without_login(&self) {
+        let opened = Opened {
+            dialect: None,
+            user: None,
+            peer_name: String::new(),
+            peer_version: String::new(),
+            handshake: Duration::ZERO,
+        };
+        self.lock().opened = Some((Arc::new(opened), self.machine.now()));
     }
 
     /// Whether the peer has ever logged in.
@@ -304,7 +321,7 @@ impl State {
         now: Instant,
         waker: &Waker,
         wakes: &mut Wakes,
-        command: impl FnOnce(&mut Connection) -> Result<T, SendError>,
+        command: impl FnOnce(&mut Protocol) -> Result<T, SendError>,
     ) -> Poll<Result<T, TurnError>> {
         let line = &mut self.lanes[lane as usize];
         let outcome = if line.may_go(place.ticket) {

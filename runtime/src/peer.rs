@@ -92,7 +92,7 @@ impl Peer {
         self.opened(|opened| opened.user.clone()).flatten()
     }
 
-    /// The dialect of the connection; `None` before login.
+    /// The dialect of the connection; `None` before login, and in JSON-RPC.
     pub fn dialect(&self) -> Option<Dialect> {
         self.link.lock().connection.dialect()
     }
@@ -102,12 +102,14 @@ impl Peer {
         self.link.lock().tls.clone()
     }
 
-    /// Whether the login has succeeded and the connection has not ended.
+    /// Whether the login has succeeded and the connection has not ended. In JSON-RPC, which has no login:
+    /// whether the listener trusts its peers.
     pub fn is_authenticated(&self) -> bool {
-        match self.link.lock().connection.phase() {
-            PhaseName::Open | PhaseName::Closing => true,
-            PhaseName::Handshake | PhaseName::Closed => false,
-        }
+        self.link.is_logged_in()
+            && match self.link.lock().connection.phase() {
+                PhaseName::Open | PhaseName::Closing => true,
+                PhaseName::Handshake | PhaseName::Closed => false,
+            }
     }
 
     /// Whether the connection has ended.

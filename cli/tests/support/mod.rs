@@ -94,7 +94,8 @@ fn next_address(stdout: &mut impl BufRead) -> String {
     let mut line = String::new();
     stdout.read_line(&mut line).expect("a line");
     let address = line.trim_end();
-    let known = ["cndt://", "cndts://", "unix:"].iter().any(|start| address.starts_with(start));
+    let known =
+        ["cndt://", "cndts://", "unix:", "jsonrpc"].iter().any(|start| address.starts_with(start));
     assert!(known, "the address it listens on, not {line:?}");
     address.strip_prefix("cndt://").unwrap_or(address).to_owned()
 }

@@ -83,8 +83,8 @@ pub enum Event {
 /// What is known of a peer once it has logged in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Opened {
-    /// The dialect of the connection.
-    pub dialect: Dialect,
+    /// The dialect of the connection; `None` if it is none of CNDT, but JSON-RPC.
+    pub dialect: Option<Dialect>,
     /// Who has logged in; `None` in dialect `netconduit`, which knows no users.
     pub user: Option<UserName>,
     /// The peer's own name; empty if it gave none.

@@ -1,16 +1,18 @@
 use std::fmt;
+use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use cndt_core::connection::{CloseReason, Opened, PhaseName, SendError, Stats};
 use cndt_core::message::{Raw, Typed};
-use cndt_core::rpc::MethodInfo;
+use cndt_core::rpc::{MethodInfo, Reply};
 use serde::Serialize;
 
 use super::messages::Messages;
 use super::shared::{ClientShared, ConnectionState, Stage};
-use crate::call::{Call, NO_PARAMS, RawCall};
+use crate::ask::Asked;
+use crate::call::{Call, RawCall, refused};
 use crate::deliver::{self, Ping, SendMessage};
 use crate::descriptor::ClientDescriptor;
 use crate::error::{CallError, ConnectError, ConnectErrorKind, DeliveryError, NotConnected};
@@ -146,8 +148,28 @@ impl ClientHandle {
     /// # Errors
     /// As any call.
     pub async fn discover(&self) -> Result<Vec<MethodInfo>, CallError> {
-        let reply = self.call_raw(listall::NAME, NO_PARAMS).await?;
-        listall::read(&reply.data).map_err(CallError::Decode)
+        let listed: listall::Listed = self.call(listall::NAME, &()).await?;
+        Ok(listed.into_methods())
+    }
+
+    /// Calls several methods at once; outcomes come in the order of the calls. In JSON-RPC they go out
+    /// as one batch, which the server answers together.
+    ///
+    /// # Errors
+    /// When they cannot be sent: none of them was.
+    pub async fn batch<P: Serialize>(
+        &self,
+        calls: &[(&str, P)],
+    ) -> Result<Vec<Result<Reply, CallError>>, CallError> {
+        let link = self.shared.link().ok_or(NotConnected)?;
+        let timeout = self.shared.descriptor.rpc_timeout;
+        let asked = Asked::all(&link, calls, timeout).map_err(|why| refused(why, timeout))?;
+        let mut outcomes = Vec::with_capacity(asked.len());
+        for (mut asked, (method, _)) in asked.into_iter().zip(calls) {
+            let outcome = poll_fn(|cx| asked.poll(cx, method)).await;
+            outcomes.push(outcome.map_err(|why| refused(why, timeout)));
+        }
+        Ok(outcomes)
     }
 
     /// Measures the time there and back.

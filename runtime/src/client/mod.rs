@@ -39,6 +39,8 @@ use std::sync::Arc;
 
 use cndt_core::connection::CloseReason;
 use futures_io::{AsyncRead, AsyncWrite};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 pub(crate) use handle::Load;
 pub use handle::{ClientHandle, Health};
@@ -47,7 +49,7 @@ pub(crate) use shared::ClientShared;
 pub use shared::ConnectionState;
 
 use crate::descriptor::ClientDescriptor;
-use crate::error::{ConnectError, ConnectErrorKind};
+use crate::error::{ConnectError, ConnectErrorKind, OnceError};
 use crate::hooks::{HookOutcome, Hooks};
 use crate::link::Link;
 use crate::net::{Plain, TlsClient};
@@ -258,6 +260,41 @@ impl<R: Runtime> Client<R> {
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
         Self::new(descriptor).connect_over(stream).await
+    }
+
+    /// Connects, calls one method, and closes the connection: for servers that answer once, as some
+    /// JSON-RPC servers do. The client may be used again.
+    ///
+    /// # Errors
+    /// [`OnceError`]: no connection, or no result.
+    pub async fn call_once<P, T>(&self, method: &str, params: &P) -> Result<T, OnceError>
+    where
+        P: Serialize + ?Sized,
+        T: DeserializeOwned,
+    {
+        let client = self.once().connect().await?;
+        let outcome = client.call(method, params).await;
+        client.disconnect().await;
+        Ok(outcome?)
+    }
+
+    /// Connects, sends one message, and closes the connection.
+    ///
+    /// # Errors
+    /// [`OnceError`]: no connection, or the message was not delivered to the operating system.
+    pub async fn send_once<T>(&self, name: &str, data: &T) -> Result<(), OnceError>
+    where
+        T: Serialize + ?Sized,
+    {
+        let client = self.once().connect().await?;
+        let outcome = client.send(name, data).await;
+        client.disconnect().await;
+        Ok(outcome?)
+    }
+
+    /// The same client for one connection.
+    fn once(&self) -> Self {
+        self.with_descriptor(self.descriptor.clone().reconnect_enabled(false))
     }
 
     /// Several of this client, as a pool.

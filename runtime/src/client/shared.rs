@@ -4,20 +4,23 @@ use std::sync::{Arc, OnceLock, Weak};
 
 use cndt_core::auth::Entropy;
 use cndt_core::auth::scram::Keys;
-use cndt_core::connection::{CloseReason, Connection, PhaseName};
+use cndt_core::connection::{CloseReason, Config, Connection, PhaseName};
+use cndt_core::jsonrpc::Endpoint;
+use cndt_core::limits::LimitError;
 use cndt_core::time::WallAnchor;
 
 use super::handle::{ClientHandle, Guard};
 use super::messages::{Source, Subscribers};
-use crate::descriptor::ClientDescriptor;
+use crate::descriptor::{ClientDescriptor, ClientProtocol};
 use crate::driver::Driver;
 use crate::entropy;
 use crate::error::{ConfigError, ConnectErrorKind};
 use crate::hooks::Hooks;
 use crate::link::Link;
-use crate::net::{BoxTransport, TlsClient};
+use crate::net::{BoxTransport, JsonRpc, TlsClient};
 use crate::owner::Owner;
 use crate::peer::ConnectionId;
+use crate::protocol::{Codec, Protocol};
 use crate::router::Router;
 use crate::rt::Machine;
 use crate::telemetry::{Meters, Role};
@@ -157,24 +160,18 @@ impl ClientShared {
         stream: BoxTransport,
         remote: Option<SocketAddr>,
     ) -> Result<Driver, ConnectErrorKind> {
-        let now = self.machine.now();
-        let wall = WallAnchor { at: now, unix_millis: self.machine.unix_millis() };
         let id = ConnectionId::from_random(entropy::draw()?);
         let session = stream.session();
-        let mut config = self.descriptor.config(wall);
-        config.channel_binding = session.as_ref().and_then(|session| session.binding);
-        let keys = self.state.read(|state| state.keys.clone());
-        let credentials = self.descriptor.credentials(keys)?;
-        let entropy = Entropy(entropy::draw()?);
-        let connection =
-            Connection::client(now, config, credentials, entropy).map_err(|error| ConfigError {
-                field: error.field,
-                expected: error.expected,
-                value: "that".into(),
-            })?;
+        let binding = session.as_ref().and_then(|session| session.binding);
         let owner = Owner::Client(Arc::clone(self));
-        let link = Link::new(id, remote, self.machine, owner, connection);
+        let link = Link::new(id, remote, self.machine, owner, self.begin(binding)?);
         link.lock().tls = session.map(|session| Arc::new(session.info));
+        let mut driver = Driver::new(Arc::clone(&link), stream, self.descriptor.pace());
+        if link.codec == Codec::Json {
+            link.open_without_login();
+            link.note_logged_in();
+            driver = driver.opened(None);
+        }
         let stopping = self.state.change(|state| {
             state.stage = Stage::Authenticating(Arc::clone(&link));
             state.stopping
@@ -182,7 +179,28 @@ impl ClientShared {
         if stopping {
             link.close();
         }
-        Ok(Driver::new(link, stream, self.descriptor.pace()))
+        Ok(driver)
+    }
+
+    /// The machine of one connection. `binding` is what its TLS session exports.
+    fn begin(&self, binding: Option<[u8; 32]>) -> Result<Protocol, ConnectErrorKind> {
+        let now = self.machine.now();
+        let wall = WallAnchor { at: now, unix_millis: self.machine.unix_millis() };
+        let config = Config { channel_binding: binding, ..self.descriptor.config(wall) };
+        let wrong = |error: LimitError| ConfigError {
+            field: error.field,
+            expected: error.expected,
+            value: "that".into(),
+        };
+        if let ClientProtocol::JsonRpc(framing) = self.descriptor.protocol {
+            let config = JsonRpc::new().framing(framing).config(config.limits);
+            return Ok(Protocol::json(Endpoint::new(now, config).map_err(wrong)?));
+        }
+        let keys = self.state.read(|state| state.keys.clone());
+        let credentials = self.descriptor.credentials(keys)?;
+        let entropy = Entropy(entropy::draw()?);
+        let connection = Connection::client(now, config, credentials, entropy);
+        Ok(Protocol::cndt(connection.map_err(wrong)?))
     }
 
     pub(crate) fn remember(&self, keys: Keys) {

@@ -17,6 +17,7 @@ pub mod calls;
 pub mod examples;
 pub mod failover;
 pub mod handshake;
+pub mod jsonrpc;
 pub mod life;
 pub mod messages;
 mod net;
@@ -76,6 +77,9 @@ macro_rules! conformance_tests {
                 notices_a_peer_of_another_protocol serves_while_many_are_logging_in
                 serves_any_stream;
             life: fails_calls_at_once_when_the_connection_is_lost;
+            jsonrpc: serves_the_same_handlers serves_peers_of_every_habit
+                gives_strangers_what_is_public is_spoken_by_clients
+                calls_servers_that_answer_once;
             messages: tells_what_is_not_acknowledged;
             failover: repeats_only_what_has_not_left;
             pressure: tells_of_unsent_messages is_not_held_up_by_a_client_that_does_not_read

@@ -8,13 +8,13 @@ use cndt_core::time::WallAnchor;
 use cndt_core::wire::Dialect;
 
 use super::{
-    Password, RPC_TIMEOUT, SEND_TIMEOUT, descriptor, ensure, ensure_buffer_size, ensure_heartbeat,
-    ensure_identity, ensure_iterations, ensure_message_size, ensure_pair, ensure_password,
-    ensure_positive, ensure_queues,
+    ClientProtocol, Password, RPC_TIMEOUT, SEND_TIMEOUT, descriptor, ensure, ensure_buffer_size,
+    ensure_heartbeat, ensure_identity, ensure_iterations, ensure_message_size, ensure_pair,
+    ensure_password, ensure_positive, ensure_queues,
 };
 use crate::driver::Pace;
 use crate::error::ConfigError;
-use crate::net::{Address, TlsClient};
+use crate::net::{Address, Framing, TlsClient};
 
 descriptor! {
     /// Whom a client connects to, and how. Host, port and password are required.
@@ -48,7 +48,9 @@ descriptor! {
         tls_server_name = "";
     }
     values {
-        /// The wire dialect. `cndt`; `netconduit` must be named, because its login can be recorded
+        /// What is spoken. CNDT.
+        protocol: ClientProtocol = ClientProtocol::Cndt;
+        /// The wire dialect of CNDT. `cndt`; `netconduit` must be named, because its login can be recorded
         /// and replayed.
         dialect: Dialect = Dialect::Cndt;
         /// The fewest iterations of key derivation that a server may ask for: 4,096 to 2,000,000.
@@ -114,6 +116,12 @@ impl ClientDescriptor {
         Self { server_host, server_port, password, ..blank() }
     }
 
+    /// A client of JSON-RPC 2.0 with the default settings, one text on each line.
+    pub fn jsonrpc(server_host: impl Into<String>, server_port: u16) -> Self {
+        let protocol = ClientProtocol::JsonRpc(Framing::Newline);
+        Self { protocol, ..Self::new(server_host, server_port, "") }
+    }
+
     /// Checks every setting.
     ///
     /// # Errors
@@ -166,7 +174,9 @@ impl ClientDescriptor {
 
     /// Checks what matters once there is a stream.
     pub(crate) fn validate_connection(&self) -> Result<(), ConfigError> {
-        ensure_password(&self.password)?;
+        if self.protocol == ClientProtocol::Cndt {
+            ensure_password(&self.password)?;
+        }
         ensure_identity(&self.name, &self.version)?;
         ensure_positive("connect_timeout", self.connect_timeout)?;
         ensure_positive("reconnect_delay", self.reconnect_delay)?;

@@ -34,6 +34,7 @@ pub use client::ClientDescriptor;
 pub use server::ServerDescriptor;
 
 use crate::error::ConfigError;
+use crate::net::Framing;
 use crate::users::Users;
 
 /// How long a call waits for its answer unless told otherwise: 30 s.
@@ -89,6 +90,30 @@ macro_rules! plain_setting {
             }
         }
     )*};
+}
+
+/// What a client speaks. In files: `cndt`, `jsonrpc`, `jsonrpc-bare`, `jsonrpc-content-length`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum ClientProtocol {
+    /// CNDT, in the dialect that the descriptor names.
+    #[default]
+    Cndt,
+    /// JSON-RPC 2.0, in this framing. There is no login: user, password and dialect are not used.
+    JsonRpc(Framing),
+}
+
+impl Setting for ClientProtocol {
+    fn read<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match String::deserialize(deserializer)?.as_str() {
+            "cndt" => Ok(Self::Cndt),
+            "jsonrpc" => Ok(Self::JsonRpc(Framing::Newline)),
+            "jsonrpc-bare" => Ok(Self::JsonRpc(Framing::Bare)),
+            "jsonrpc-content-length" => Ok(Self::JsonRpc(Framing::ContentLength)),
+            other => Err(D::Error::custom(format_args!(
+                "a protocol is cndt, jsonrpc, jsonrpc-bare or jsonrpc-content-length, not {other:?}"
+            ))),
+        }
+    }
 }
 
 /// What happens to a broadcast for which a client has no room, because it reads too slowly. The others

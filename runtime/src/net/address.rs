@@ -81,6 +81,8 @@ pub enum LocalAddress {
     Tls(SocketAddr),
     /// A Unix socket.
     Unix(PathBuf),
+    /// One of them, where JSON-RPC is spoken: `jsonrpc://…`, `jsonrpcs://…`, `jsonrpc+unix:…`.
+    JsonRpc(Box<LocalAddress>),
 }
 
 impl LocalAddress {
@@ -89,6 +91,7 @@ impl LocalAddress {
         match self {
             Self::Tcp(address) | Self::Tls(address) => Some(*address),
             Self::Unix(_) => None,
+            Self::JsonRpc(address) => address.socket_address(),
         }
     }
 }
@@ -99,6 +102,11 @@ impl fmt::Display for LocalAddress {
             Self::Tcp(address) => write!(f, "cndt://{address}"),
             Self::Tls(address) => write!(f, "cndts://{address}"),
             Self::Unix(path) => write!(f, "{UNIX}{}", path.display()),
+            Self::JsonRpc(address) => match &**address {
+                Self::Tcp(address) => write!(f, "jsonrpc://{address}"),
+                Self::Tls(address) => write!(f, "jsonrpcs://{address}"),
+                other => write!(f, "jsonrpc+{other}"),
+            },
         }
     }
 }

@@ -1,12 +1,20 @@
 use std::path::PathBuf;
 
-use super::Address;
+use super::{Address, JsonRpc};
 
 /// One more place where a server listens. See `Server::listen`.
 #[derive(Debug, Clone)]
 pub struct Listener {
     pub(crate) address: Address,
     pub(crate) tls: ListenerTls,
+    pub(crate) protocol: ListenerProtocol,
+}
+
+/// What a listener speaks.
+#[derive(Debug, Clone)]
+pub(crate) enum ListenerProtocol {
+    Cndt,
+    JsonRpc(JsonRpc),
 }
 
 /// Whether a listener speaks TLS.
@@ -22,13 +30,22 @@ pub(crate) enum ListenerTls {
 impl Listener {
     /// On TCP; port 0 takes a free one. Speaks TLS if the server does.
     pub fn tcp(host: impl Into<String>, port: u16) -> Self {
-        Self { address: Address::Tcp { host: host.into(), port }, tls: ListenerTls::AsServer }
+        let address = Address::Tcp { host: host.into(), port };
+        Self { address, tls: ListenerTls::AsServer, protocol: ListenerProtocol::Cndt }
     }
 
     /// On a Unix socket, without TLS: only processes of this machine reach it, and only those that
     /// the permissions of the path let through.
     pub fn unix(path: impl Into<PathBuf>) -> Self {
-        Self { address: Address::Unix(path.into()), tls: ListenerTls::Plain }
+        let address = Address::Unix(path.into());
+        Self { address, tls: ListenerTls::Plain, protocol: ListenerProtocol::Cndt }
+    }
+
+    /// Speaks JSON-RPC 2.0 in place of CNDT.
+    #[must_use]
+    pub fn jsonrpc(mut self, settings: JsonRpc) -> Self {
+        self.protocol = ListenerProtocol::JsonRpc(settings);
+        self
     }
 
     /// Without TLS, whatever the server does.

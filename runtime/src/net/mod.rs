@@ -13,6 +13,7 @@
 mod address;
 mod bind;
 pub(crate) mod dial;
+mod jsonrpc;
 mod listener;
 #[cfg(feature = "tls")]
 mod tls;
@@ -30,8 +31,11 @@ pub use address::{Address, LocalAddress};
 #[cfg(feature = "conformance")]
 pub(crate) use bind::listen;
 pub(crate) use bind::{Socket, bind};
+pub use cndt_core::jsonrpc::Framing;
+pub use jsonrpc::JsonRpc;
+pub(crate) use jsonrpc::Trust;
 pub use listener::Listener;
-pub(crate) use listener::ListenerTls;
+pub(crate) use listener::{ListenerProtocol, ListenerTls};
 #[cfg(feature = "tls")]
 pub use rustls;
 pub use tls::TlsInfo;

@@ -12,7 +12,6 @@ use serde::Serialize;
 
 use super::PoolShared;
 use super::call::{PoolCall, PoolRawCall};
-use crate::call::NO_PARAMS;
 use crate::client::{ClientHandle, Health};
 use crate::deliver::SendMessage;
 use crate::error::{CallError, DeliveryError, NotConnected};
@@ -150,8 +149,8 @@ impl PoolHandle {
     /// # Errors
     /// As any call.
     pub async fn discover(&self) -> Result<Vec<MethodInfo>, CallError> {
-        let reply = self.call_raw(listall::NAME, NO_PARAMS).await?;
-        listall::read(&reply.data).map_err(CallError::Decode)
+        let listed: listall::Listed = self.call(listall::NAME, &()).await?;
+        Ok(listed.into_methods())
     }
 
     /// Measures the time there and back of all members at once, in the order of

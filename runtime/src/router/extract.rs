@@ -30,7 +30,8 @@
 
 use bytes::Bytes;
 use cndt_core::auth::UserName;
-use cndt_core::message::{BodyError, from_slice};
+use cndt_core::jsonrpc::to_msgpack;
+use cndt_core::message::BodyError;
 use cndt_core::rpc::RpcError;
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
@@ -39,6 +40,7 @@ use super::context::{CallContext, States};
 use super::schema;
 use crate::client::ClientHandle;
 use crate::peer::Peer;
+use crate::protocol::Codec;
 use crate::server::ServerHandle;
 
 /// Something that can be taken from a call or a message.
@@ -66,11 +68,9 @@ pub struct Params<T>(pub T);
 
 impl<T: DeserializeOwned + JsonSchema + Send + 'static> Extract for Params<T> {
     fn extract(context: &CallContext) -> Result<Self, RpcError> {
-        const NIL: &[u8] = &[0xc0];
-        const EMPTY_MAP: &[u8] = &[0x80];
-        let payload = context.payload.as_ref();
-        let payload = if payload == NIL { EMPTY_MAP } else { payload };
-        from_slice(payload).map(Self).map_err(|error| wrong::<T>(context.name(), payload, error))
+        let codec = context.link.codec;
+        let payload = codec.fields(&context.payload);
+        codec.read(payload).map(Self).map_err(|error| wrong::<T>(context, payload, error))
     }
 
     fn parameters() -> Vec<(String, String)> {
@@ -85,33 +85,36 @@ pub struct Data<T>(pub T);
 impl<T: DeserializeOwned + Send + 'static> Extract for Data<T> {
     fn extract(context: &CallContext) -> Result<Self, RpcError> {
         let payload = context.payload.as_ref();
-        from_slice(payload).map(Self).map_err(|error| wrong::<T>(context.name(), payload, error))
+        let read = context.link.codec.read(payload);
+        read.map(Self).map_err(|error| wrong::<T>(context, payload, error))
     }
 }
 
 /// Names the field that does not fit. Decodes again to find it: only failures pay for the search.
 #[cold]
-fn wrong<T: DeserializeOwned>(name: &str, payload: &[u8], error: BodyError) -> RpcError {
-    let mut deserializer = rmp_serde::Deserializer::from_read_ref(payload);
-    let outcome: Result<T, _> = serde_path_to_error::deserialize(&mut deserializer);
+fn wrong<T: DeserializeOwned>(context: &CallContext, payload: &[u8], error: BodyError) -> RpcError {
+    let name = context.name();
     let wrong =
         |words: &str| RpcError::validation(format!("Invalid parameters for {name}: {words}"));
-    match outcome {
-        Err(error) if error.path().iter().next().is_some() => {
-            let (path, inner) = (error.path().to_string(), error.inner());
-            wrong(&format!("`{path}`: {inner}")).field(&path)
-        }
-        Ok(_) | Err(_) => wrong(&error.to_string()),
+    match context.link.codec.wrong_field::<T>(payload) {
+        Some((path, words)) => wrong(&format!("`{path}`: {words}")).field(&path),
+        None => wrong(&error.to_string()),
     }
 }
 
-/// Parameters or data as they came: one MessagePack value that shares the received memory.
+/// Parameters or data as they came: one MessagePack value that shares the received memory. What came
+/// as JSON is turned into it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RawParams(pub Bytes);
 
 impl Extract for RawParams {
     fn extract(context: &CallContext) -> Result<Self, RpcError> {
-        Ok(Self(context.payload.clone()))
+        match context.link.codec {
+            Codec::MessagePack => Ok(Self(context.payload.clone())),
+            Codec::Json => to_msgpack(&context.payload)
+                .map(Self)
+                .map_err(|error| RpcError::invalid_params(error.to_string())),
+        }
     }
 }
 

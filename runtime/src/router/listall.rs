@@ -1,7 +1,7 @@
 //! The built-in discovery method (wire fact 4), both ends of it.
 
 use bytes::BytesMut;
-use cndt_core::message::{Body, BodyError, Typed, from_slice};
+use cndt_core::message::{Body, Typed};
 use cndt_core::rpc::MethodInfo;
 use serde::{Deserialize, Serialize};
 
@@ -57,8 +57,9 @@ pub(super) fn reply(methods: &[MethodInfo]) -> RawReply {
     RawReply(out.freeze())
 }
 
+/// The answer of a peer.
 #[derive(Deserialize)]
-struct Listed {
+pub(crate) struct Listed {
     #[serde(default)]
     methods: Vec<ListedMethod>,
 }
@@ -105,15 +106,15 @@ impl<'de> Deserialize<'de> for Parameters {
     }
 }
 
-/// Reads the answer of a peer.
-pub(crate) fn read(data: &[u8]) -> Result<Vec<MethodInfo>, BodyError> {
-    let listed: Listed = from_slice(data)?;
-    let info = |method: ListedMethod| MethodInfo {
-        name: method.name,
-        description: method.description.unwrap_or_default(),
-        parameters: method.parameters.0,
-        return_type: method.return_type.unwrap_or_else(|| "Any".to_owned()),
-        requires_auth: method.requires_auth,
-    };
-    Ok(listed.methods.into_iter().map(info).collect())
+impl Listed {
+    pub(crate) fn into_methods(self) -> Vec<MethodInfo> {
+        let info = |method: ListedMethod| MethodInfo {
+            name: method.name,
+            description: method.description.unwrap_or_default(),
+            parameters: method.parameters.0,
+            return_type: method.return_type.unwrap_or_else(|| "Any".to_owned()),
+            requires_auth: method.requires_auth,
+        };
+        self.methods.into_iter().map(info).collect()
+    }
 }

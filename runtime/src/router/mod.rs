@@ -59,6 +59,7 @@ pub use route::{Method, Route};
 use crate::error::RouterError;
 use crate::hooks::{HookOutcome, Hooks};
 use crate::link::Link;
+use crate::protocol::Codec;
 use crate::rt::Task;
 use crate::telemetry::MethodMeter;
 use handler::{ErasedMessage, ErasedMethod, Typed};
@@ -270,11 +271,11 @@ impl Router {
         let Request { id, method, params, timestamp } = request;
         let registered = self.methods.get(method.as_str());
         let meter = registered.map_or(&self.other_methods, |method| &method.meter);
-        let responder = Responder::new(Arc::clone(link), id, meter);
+        let responder = Responder::new(Arc::clone(link), Some(id), meter);
         let is_closed_to = |access| access == Access::LoggedIn && !link.is_logged_in();
         let handler = match (registered, &self.default_method) {
             (Some(method), _) if is_closed_to(method.access) => {
-                responder.fail(&RpcError::auth_required());
+                responder.fail(&auth_required());
                 return None;
             }
             (Some(method), _) => &method.handler,
@@ -308,15 +309,29 @@ impl Router {
             }
             (None, _) => match &self.default_message {
                 Some(handler) => handler,
-                None => {
-                    link.owner.unhandled(&message);
-                    return None;
-                }
+                None => return self.on_notification(link, message),
             },
         };
         let Message { name, data, timestamp } = message;
         let span = tracing::debug_span!(target: "cndt", "message", connection = %link.id, %name);
         Some(within(span, handler.start(self.context(link, name, data, timestamp))))
+    }
+
+    /// A message without a handler. In JSON-RPC it is a call that wants no answer.
+    fn on_notification(&self, link: &Arc<Link>, message: Message) -> Option<Task> {
+        let method = self.methods.get(message.name.as_str()).filter(|method| {
+            link.codec == Codec::Json && (method.access == Access::Everyone || link.is_logged_in())
+        });
+        let Some(method) = method else {
+            link.owner.unhandled(&message);
+            return None;
+        };
+        let responder = Responder::new(Arc::clone(link), None, &method.meter);
+        let Message { name, data, timestamp } = message;
+        let span =
+            tracing::debug_span!(target: "cndt", "notification", connection = %link.id, %name);
+        let task = method.handler.start(self.context(link, name, data, timestamp), responder);
+        Some(within(span, task))
     }
 
     fn context(
@@ -329,6 +344,12 @@ impl Router {
         let states = Arc::clone(&self.states);
         CallContext { link: Arc::clone(link), name, payload, timestamp, states }
     }
+}
+
+/// Only peers without a login get here: what their server can do about it.
+fn auth_required() -> RpcError {
+    let advice = "this method wants a login; the server may make it public, or trust this listener";
+    RpcError { message: advice.into(), ..RpcError::auth_required() }
 }
 
 /// What a handler logs tells where it comes from, if anybody wants to know.

@@ -3,7 +3,7 @@
 use std::future::poll_fn;
 use std::sync::Arc;
 
-use cndt_core::connection::{Connection, RequestId, SendError};
+use cndt_core::connection::{RequestId, SendError};
 use cndt_core::message::{Body, Raw};
 use cndt_core::rpc::{ErrorCode, RpcError};
 use cndt_core::time::Instant;
@@ -11,19 +11,21 @@ use cndt_core::time::Instant;
 use super::CallContext;
 use super::reply::Answered;
 use crate::link::{Lane, Link, Place, TurnError};
+use crate::protocol::{Codec, Protocol};
 use crate::telemetry::{CallMeter, Meters, MethodMeter};
 
 /// The duty to answer one request. Dropping it unanswered answers with an internal error, so that no
 /// caller waits in vain.
 pub(super) struct Responder {
     link: Arc<Link>,
-    id: RequestId,
+    /// `None` if nobody wants the answer: what was called was a notification.
+    id: Option<RequestId>,
     meter: CallMeter,
     is_answered: bool,
 }
 
 impl Responder {
-    pub(super) fn new(link: Arc<Link>, id: RequestId, meter: &MethodMeter) -> Self {
+    pub(super) fn new(link: Arc<Link>, id: Option<RequestId>, meter: &MethodMeter) -> Self {
         let now = if Meters::ON { link.machine.now() } else { Instant::ZERO };
         Self { link, id, meter: meter.begin(now), is_answered: false }
     }
@@ -44,8 +46,8 @@ impl Responder {
         result: &Answered<B>,
         method: &str,
     ) -> Result<(), RpcError> {
-        let (id, Answered { body, beside }) = (self.id, result);
-        match self.answer(|connection, now| connection.respond_with(now, id, body, beside)) {
+        let Answered { body, beside } = result;
+        match self.answer(|connection, now, id| connection.respond_with(now, id, body, beside)) {
             Ok(()) => {
                 self.count(None);
                 self.is_answered = true;
@@ -61,12 +63,11 @@ impl Responder {
 
     /// Answers with an error.
     pub(super) fn fail(mut self, error: &RpcError) {
-        let id = self.id;
-        let sent = self.answer(|connection, now| connection.respond_error(now, id, error));
+        let sent = self.answer(|connection, now, id| connection.respond_error(now, id, error));
         if let Err(refused) = sent {
             tracing::warn!(target: "cndt", %refused, "error details cannot be sent");
             let bare = RpcError::new(error.code, "the error's details cannot be sent");
-            let _ = self.answer(|connection, now| connection.respond_error(now, id, &bare));
+            let _ = self.answer(|connection, now, id| connection.respond_error(now, id, &bare));
         }
         self.count(Some(error.code));
         self.is_answered = true;
@@ -74,10 +75,11 @@ impl Responder {
 
     fn answer(
         &self,
-        write: impl FnOnce(&mut Connection, Instant) -> Result<(), SendError>,
+        write: impl FnOnce(&mut Protocol, Instant, RequestId) -> Result<(), SendError>,
     ) -> Result<(), SendError> {
+        let Some(id) = self.id else { return Ok(()) };
         let mut locked = self.link.lock();
-        match write(&mut locked.connection, self.link.machine.now()) {
+        match write(&mut locked.connection, self.link.machine.now(), id) {
             Ok(()) => {
                 locked.kick();
                 Ok(())
@@ -92,9 +94,8 @@ impl Responder {
 impl Drop for Responder {
     fn drop(&mut self) {
         if !self.is_answered {
-            let id = self.id;
             let error = RpcError::internal("the handler ended without an answer");
-            let _ = self.answer(|connection, now| connection.respond_error(now, id, &error));
+            let _ = self.answer(|connection, now, id| connection.respond_error(now, id, &error));
             // Handlers end without an answer when their callers give up, and hardly ever else.
             self.count(Some(ErrorCode::Cancelled));
         }
@@ -104,6 +105,10 @@ impl Drop for Responder {
 /// Answers a message by a message. Wire fact 5 gives its type.
 pub(super) async fn answer_message(context: &CallContext, data: &[u8]) {
     let (link, name) = (&*context.link, format!("{}_response", context.name()));
+    // A notification of JSON-RPC is never answered.
+    if link.codec == Codec::Json {
+        return;
+    }
     let sent =
         in_turn(link, Lane::Messages, |connection, now| connection.send(now, &name, &Raw(data)))
             .await;
@@ -116,7 +121,7 @@ pub(super) async fn answer_message(context: &CallContext, data: &[u8]) {
 async fn in_turn<T>(
     link: &Link,
     lane: Lane,
-    mut command: impl FnMut(&mut Connection, Instant) -> Result<T, SendError>,
+    mut command: impl FnMut(&mut Protocol, Instant) -> Result<T, SendError>,
 ) -> Result<T, SendError> {
     let mut place = InLane { link, lane, place: Place::until(Instant::FAR_FUTURE) };
     poll_fn(move |cx| {

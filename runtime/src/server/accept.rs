@@ -6,11 +6,18 @@ use std::time::Duration;
 
 use cndt_core::time::Instant;
 
-use crate::net::{BoxTransport, Plain, Socket, TlsServer};
+use crate::net::{BoxTransport, ListenerProtocol, Plain, Socket, TlsServer};
 use crate::race::{First, race};
 use crate::rt::Runtime;
 
 use super::handle::{ServerHandle, TaskCount};
+
+/// A socket that listens, and what is spoken there.
+pub(super) struct Door<R: Runtime> {
+    pub(super) socket: Socket<R>,
+    pub(super) tls: Option<TlsServer>,
+    pub(super) protocol: ListenerProtocol,
+}
 
 /// The first pause after the operating system could not give a connection.
 const PAUSE_MIN: Duration = Duration::from_millis(10);
@@ -19,12 +26,8 @@ const LOG_PAUSE: Duration = Duration::from_secs(1);
 /// The longest.
 const PAUSE_MAX: Duration = Duration::from_secs(1);
 
-pub(super) async fn run<R: Runtime>(
-    server: ServerHandle,
-    socket: Socket<R>,
-    tls: Option<TlsServer>,
-    count: TaskCount,
-) {
+pub(super) async fn run<R: Runtime>(server: ServerHandle, door: Door<R>, count: TaskCount) {
+    let Door { socket, tls, protocol } = door;
     let runtime = R::default();
     let mut pause = PAUSE_MIN;
     let mut quiet_until = Instant::ZERO;
@@ -33,7 +36,7 @@ pub(super) async fn run<R: Runtime>(
             First::Left(()) => break,
             First::Right(Ok((stream, address))) => {
                 pause = PAUSE_MIN;
-                if let Err(error) = server.serve(stream, address) {
+                if let Err(error) = server.serve(stream, address, &protocol) {
                     let now = runtime.now();
                     if now >= quiet_until {
                         quiet_until = now + LOG_PAUSE;

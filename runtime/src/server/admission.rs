@@ -21,6 +21,9 @@ pub enum Refusal {
     /// Too many connections are logging in, and all of them have begun to.
     #[error("{0} connections are logging in already (half_open_max); try again in a moment")]
     HalfOpen(usize),
+    /// Every place is taken, and the connection would not log in.
+    #[error("all {0} places are taken (max_connections)")]
+    Full(usize),
     /// Too many connections from there are logging in.
     #[error("{0} connections from this address are logging in (half_open_per_address_max)")]
     Address(usize),

@@ -1,14 +1,17 @@
 use std::collections::HashSet;
 
-use cndt_core::connection::{Format, Overflow, SendError, SharedMessage};
+use cndt_core::connection::{Format, Overflow, SendError, SendId, SharedMessage};
 use cndt_core::message::Typed;
 use serde::Serialize;
 
 use super::handle::ServerHandle;
+use crate::deliver;
 use crate::descriptor::SlowClient;
 use crate::peer::{ConnectionId, Peer};
+use crate::protocol::Codec;
 
-/// A message to every client that is logged in. Made by [`ServerHandle::broadcast`].
+/// A message to every client. Made by [`ServerHandle::broadcast`]. JSON-RPC peers get it as a
+/// notification, if its data is an object or a list.
 #[must_use = "a broadcast is only sent by `.send()`"]
 pub struct Broadcast<'a, T: ?Sized> {
     server: &'a ServerHandle,
@@ -30,6 +33,15 @@ pub struct Delivered {
     /// Clients that do not get it: their send queue is full, they are about to leave, or they were
     /// cut off for being too slow.
     pub refused: usize,
+}
+
+impl Delivered {
+    fn count(&mut self, sent: Result<SendId, SendError>) {
+        match sent {
+            Ok(_) => self.queued += 1,
+            Err(_) => self.refused += 1,
+        }
+    }
 }
 
 impl<'a, T: Serialize + ?Sized> Broadcast<'a, T> {
@@ -93,6 +105,10 @@ impl<'a, T: Serialize + ?Sized> Broadcast<'a, T> {
                 continue;
             }
             let link = &peer.link;
+            if link.codec == Codec::Json {
+                delivered.count(deliver::try_send(link, self.name, &Typed(self.data)));
+                continue;
+            }
             let Some(format) = link.lock().connection.format() else { continue };
             let known = frames.iter().position(|frame| frame.format() == format);
             let index = match known {
@@ -103,10 +119,8 @@ impl<'a, T: Serialize + ?Sized> Broadcast<'a, T> {
                 }
             };
             let (mut locked, now) = (link.lock(), link.machine.now());
-            match locked.connection.send_shared(now, &frames[index], overflow) {
-                Ok(_) => delivered.queued += 1,
-                Err(_) => delivered.refused += 1,
-            }
+            let sent = locked.connection.send_shared(now, &frames[index], overflow);
+            delivered.count(sent);
             locked.kick();
         }
         Ok(delivered)

@@ -6,11 +6,14 @@ use std::time::Duration;
 
 use cndt_core::auth::{Access, Entropy};
 use cndt_core::connection::{CloseReason, Connection};
+use cndt_core::jsonrpc::Endpoint;
+use cndt_core::limits::LimitError;
 use cndt_core::rpc::MethodInfo;
 use cndt_core::time::{Instant, WallAnchor};
 use futures_io::{AsyncRead, AsyncWrite};
 use serde::Serialize;
 
+use super::admission::Refusal;
 use super::broadcast::Broadcast;
 use super::registry::{Life, Permit, Registry, ServerStats};
 use crate::descriptor::ServerDescriptor;
@@ -19,9 +22,10 @@ use crate::entropy;
 use crate::error::{ConfigError, ServeError};
 use crate::hooks::Hooks;
 use crate::link::Link;
-use crate::net::{BoxTransport, LocalAddress, Plain};
+use crate::net::{BoxTransport, JsonRpc, ListenerProtocol, LocalAddress, Plain, Trust};
 use crate::owner::Owner;
 use crate::peer::{ConnectionId, Peer};
+use crate::protocol::Protocol;
 use crate::race::{First, race};
 use crate::router::Router;
 use crate::rt::Machine;
@@ -180,30 +184,45 @@ impl ServerHandle {
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
-        self.serve(Plain::boxed(stream), remote.into())
+        self.serve(Plain::boxed(stream), remote.into(), &ListenerProtocol::Cndt)
+    }
+
+    /// The same for a stream on which JSON-RPC 2.0 is spoken.
+    ///
+    /// # Errors
+    /// As [`ServerHandle::serve_stream`], and when the server is full.
+    pub fn serve_jsonrpc_stream<S>(
+        &self,
+        stream: S,
+        remote: impl Into<Option<SocketAddr>>,
+        settings: JsonRpc,
+    ) -> Result<(), ServeError>
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        self.serve(Plain::boxed(stream), remote.into(), &ListenerProtocol::JsonRpc(settings))
     }
 
     pub(super) fn serve(
         &self,
         stream: BoxTransport,
         remote: Option<SocketAddr>,
+        protocol: &ListenerProtocol,
     ) -> Result<(), ServeError> {
         // On a socket of both families IPv4 looks like IPv6.
         let remote =
             remote.map(|address| SocketAddr::new(address.ip().to_canonical(), address.port()));
-        let Shared { machine, descriptor, access, registry, .. } = &*self.shared;
+        let Shared { machine, descriptor, registry, .. } = &*self.shared;
         let now = machine.now();
-        let wall = WallAnchor { at: now, unix_millis: machine.unix_millis() };
-        let entropy = Entropy(entropy::draw().map_err(ServeError::Entropy)?);
         let id = ConnectionId::from_random(entropy::draw().map_err(ServeError::Entropy)?);
-        let config = descriptor.config(wall);
-        let connection =
-            Connection::server(now, config, access.clone(), entropy).map_err(|error| {
-                ConfigError { field: error.field, expected: error.expected, value: "that".into() }
-            })?;
         let owner = Owner::Server(self.clone());
-        let link = Link::new(id, remote, *machine, owner, connection);
+        let link = Link::new(id, remote, *machine, owner, self.begin(now, protocol)?);
         let half_open_max = descriptor.half_open_max;
+        let place = match protocol {
+            ListenerProtocol::Cndt => None,
+            // Without a login there is nothing to wait for: it takes its place at once.
+            ListenerProtocol::JsonRpc(settings) => Some(self.seat(&link, settings.trust)?),
+        };
         let taken = registry.update(|registry| registry.take(now, &link, half_open_max));
         if let Err(ServeError::Refused(refusal)) = &taken {
             self.shared.meters.refused(refusal);
@@ -216,7 +235,10 @@ impl ServerHandle {
         }
         let count = TaskCount::new(self);
         let server = self.clone();
-        let driver = Driver::new(Arc::clone(&link), stream, descriptor.pace());
+        let mut driver = Driver::new(Arc::clone(&link), stream, descriptor.pace());
+        if place.is_some() {
+            driver = driver.opened(place);
+        }
         machine.spawn(async move {
             driver.await;
             if link.lock().opened.is_some() {
@@ -225,6 +247,40 @@ impl ServerHandle {
             drop(count);
         });
         Ok(())
+    }
+
+    /// The machine of one connection.
+    fn begin(&self, now: Instant, protocol: &ListenerProtocol) -> Result<Protocol, ServeError> {
+        let Shared { machine, descriptor, access, .. } = &*self.shared;
+        let wrong = |error: LimitError| ConfigError {
+            field: error.field,
+            expected: error.expected,
+            value: "that".into(),
+        };
+        match protocol {
+            ListenerProtocol::Cndt => {
+                let wall = WallAnchor { at: now, unix_millis: machine.unix_millis() };
+                let entropy = Entropy(entropy::draw().map_err(ServeError::Entropy)?);
+                let config = descriptor.config(wall);
+                let connection = Connection::server(now, config, access.clone(), entropy);
+                Ok(Protocol::cndt(connection.map_err(wrong)?))
+            }
+            ListenerProtocol::JsonRpc(settings) => {
+                let endpoint = Endpoint::new(now, settings.config(descriptor.limits()));
+                Ok(Protocol::json(endpoint.map_err(wrong)?))
+            }
+        }
+    }
+
+    /// A place for a peer that does not log in.
+    fn seat(&self, link: &Link, trust: Trust) -> Result<Permit, Refusal> {
+        let full = Refusal::Full(self.shared.descriptor.max_connections);
+        let place = self.reserve().ok_or(full).inspect_err(|full| self.shared.meters.refused(full));
+        link.open_without_login();
+        if trust == Trust::Everybody {
+            link.note_logged_in();
+        }
+        place
     }
 
     /// Stops gracefully: no new connections, calls under way are finished, what is queued is sent,

@@ -36,12 +36,13 @@ pub use registry::ServerStats;
 use crate::descriptor::ServerDescriptor;
 use crate::error::ServeError;
 use crate::hooks::{HookOutcome, Hooks};
-use crate::net::{Listener, ListenerTls, LocalAddress, Socket, TlsServer, bind};
+use crate::net::{Listener, ListenerProtocol, ListenerTls, LocalAddress, Socket, TlsServer, bind};
 use crate::peer::Peer;
 use crate::router::{
     Handler, HandlerFailure, IntoAnswer, IntoReply, Method, Route, Router, registration,
 };
 use crate::rt::{Machine, Runtime};
+use accept::Door;
 use handle::{ServerHooks, TaskCount};
 
 /// A server that is being put together. Nothing happens before [`Server::start`].
@@ -151,9 +152,8 @@ impl<R: Runtime> Server<R> {
         let ServerDescriptor { ipv6, ipv6_only, .. } = self.descriptor;
         let mut listeners = Vec::new();
         let mut addresses = Vec::new();
-        for Listener { address, tls: own } in
-            std::iter::once(self.descriptor.listener()).chain(self.more)
-        {
+        let all = std::iter::once(self.descriptor.listener()).chain(self.more);
+        for Listener { address, tls: own, protocol } in all {
             let bound = bind::<R>(&address, ipv6, ipv6_only).await;
             let socket =
                 bound.map_err(|error| ServeError::Bind { address: address.to_string(), error })?;
@@ -163,22 +163,26 @@ impl<R: Runtime> Server<R> {
                 #[cfg(feature = "tls")]
                 ListenerTls::Own(config) => Some(TlsServer::new(config)),
             };
-            addresses.push(match (&socket, &tls) {
+            let place = match (&socket, &tls) {
                 (Socket::Tcp(_, address), None) => LocalAddress::Tcp(*address),
                 (Socket::Tcp(_, address), Some(_)) => LocalAddress::Tls(*address),
                 #[cfg(unix)]
                 (Socket::Unix(_, file), _) => LocalAddress::Unix(file.path().to_owned()),
+            };
+            addresses.push(match protocol {
+                ListenerProtocol::Cndt => place,
+                ListenerProtocol::JsonRpc(_) => LocalAddress::JsonRpc(Box::new(place)),
             });
-            listeners.push((socket, tls));
+            listeners.push(Door { socket, tls, protocol });
         }
         let machine = Machine::of::<R>();
         let mut descriptor = self.descriptor;
         descriptor.forget_passwords();
         let server = ServerHandle::new(machine, descriptor, router, self.hooks, addresses, access);
         server.announce().await;
-        for (socket, tls) in listeners {
+        for door in listeners {
             let count = TaskCount::new(&server);
-            machine.spawn(accept::run::<R>(server.clone(), socket, tls, count));
+            machine.spawn(accept::run::<R>(server.clone(), door, count));
         }
         Ok(server)
     }

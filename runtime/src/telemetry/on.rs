@@ -77,6 +77,7 @@ impl Meters {
     pub(crate) fn refused(&self, refusal: &Refusal) {
         let reason = match refusal {
             Refusal::HalfOpen(_) => "half_open",
+            Refusal::Full(_) => "full",
             Refusal::Address(_) => "address",
             Refusal::FailedLogins(_) => "failed_logins",
             Refusal::Overload => "overload",

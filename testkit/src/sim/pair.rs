@@ -251,7 +251,7 @@ impl Pair {
             Event::Opened(opened) => {
                 // In dialect netconduit a client cannot tell a server from whoever says it is one.
                 let end = &self.sides[side].end;
-                let is_blind = side == CLIENT && opened.dialect == Dialect::Netconduit;
+                let is_blind = side == CLIENT && opened.dialect == Some(Dialect::Netconduit);
                 let excused = is_blind && end.was_fed_junk;
                 ensure(!self.must_not_open || excused, Invariant::OnlyTheRight, || {
                     format!("{} let somebody in", end.name)

@@ -173,7 +173,7 @@ fn open(
         link.compression &= caps.zlib;
     }
     link.events.push(Event::Opened(Opened {
-        dialect,
+        dialect: Some(dialect),
         user,
         peer_name: peer.name,
         peer_version: peer.version,

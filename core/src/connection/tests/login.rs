@@ -25,7 +25,7 @@ fn both_sides_learn_who_the_other_is() {
     pump(at(5), &mut a, &mut b);
     let peer = |events: Vec<Event>| match events.into_iter().next() {
         Some(Event::Opened(opened)) => {
-            assert_eq!(opened.dialect, Dialect::Netconduit);
+            assert_eq!(opened.dialect, Some(Dialect::Netconduit));
             assert_eq!(opened.handshake, Duration::from_millis(5));
             opened.peer_name
         }

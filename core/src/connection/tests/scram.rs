@@ -38,7 +38,7 @@ fn both_sides_learn_who_the_other_is_and_the_server_who_logged_in() {
     pump(at(5), &mut a, &mut b);
     for side in [&mut a, &mut b] {
         let opened = opened(side);
-        assert_eq!(opened.dialect, Dialect::Cndt);
+        assert_eq!(opened.dialect, Some(Dialect::Cndt));
         assert_eq!(opened.user, Some(UserName::default()));
         assert_eq!(opened.peer_name, "cndt");
         assert_eq!(opened.handshake, Duration::from_millis(5));

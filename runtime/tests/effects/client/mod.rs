@@ -9,7 +9,7 @@ use cndt_tokio::ClientDescriptor;
 crate::effects! { ClientDescriptor:
     paused access { password name version description user dialect password_iterations_min }
     live place {
-        server_host server_port use_ipv6 tls tls_ca tls_certificate tls_key tls_server_name
+        protocol server_host server_port use_ipv6 tls tls_ca tls_certificate tls_key tls_server_name
         tls_channel_binding
     }
     paused patience {

@@ -3,15 +3,40 @@
 use std::sync::Arc;
 
 use cndt_tokio::core::message::auth::RefusalCode;
-use cndt_tokio::{ClientDescriptor, ConnectErrorKind, ServerHandle, Stream};
+use cndt_tokio::{
+    ClientDescriptor, ClientProtocol, ConnectErrorKind, Framing, ServerHandle, Stream,
+};
 use futures_rustls::TlsAcceptor;
 use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio::io::AsyncReadExt;
 use tokio::net::TcpListener;
 
 use crate::certificates::{Authority, Issued};
 use crate::support::{Outcome, client_of, connect, refusal, server, start};
+
+pub(super) async fn protocol() -> Outcome {
+    for (protocol, first) in [
+        (ClientProtocol::Cndt, "CNDT"),
+        (ClientProtocol::JsonRpc(Framing::Newline), "{\"js"),
+        (ClientProtocol::JsonRpc(Framing::ContentLength), "Cont"),
+    ] {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let descriptor = client_of(listener.local_addr()?).protocol(protocol);
+        let calling = tokio::spawn(async move {
+            if let Ok(client) = connect(descriptor).await {
+                let _ = client.call::<_, ()>("m", &()).await;
+            }
+        });
+        let (mut stream, _) = listener.accept().await?;
+        let mut found = [0; 4];
+        stream.read_exact(&mut found).await?;
+        assert_eq!(std::str::from_utf8(&found)?, first, "{protocol:?}");
+        calling.abort();
+    }
+    Ok(())
+}
 
 pub(super) async fn server_host() -> Outcome {
     let server = start(server().host("127.0.54.1")).await?;
