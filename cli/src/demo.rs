@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use cndt_tokio::{Client, ClientDescriptor, ClientHandle, Messages, Server, ServerDescriptor};
+use cndt_tokio::{
+    Client, ClientDescriptor, ClientHandle, JsonRpc, Listener, LocalAddress, Messages, Server,
+    ServerDescriptor,
+};
 use serde_json::{Value, json};
 use tokio::time::{Instant, timeout};
 
@@ -16,7 +19,9 @@ pub(crate) async fn run() -> Result<(), Failure> {
     // Loopback only, for the moment that the demonstration takes.
     let password = "demo";
     let descriptor = ServerDescriptor::new(password).name("demo_server").host("127.0.0.1").port(0);
+    let beside = Listener::tcp("127.0.0.1", 0).jsonrpc(JsonRpc::new().trusted());
     let server = builtin::install(Server::new(descriptor))
+        .listen(beside)
         .start()
         .await
         .map_err(|error| Failure::Failed(error.to_string()))?;
@@ -77,6 +82,12 @@ pub(crate) async fn run() -> Result<(), Failure> {
     let sent = next(&mut to_ada, "chat_response").await?["sent"].clone();
     let told = format!("bob hears {heard}, ada does not");
     show.done("broadcast", &told, heard == "hello, everyone" && sent == true)?;
+
+    let port = server.local_addresses().iter().filter_map(LocalAddress::socket_address).next_back();
+    show.start();
+    let eve = ClientDescriptor::jsonrpc("127.0.0.1", port.unwrap_or(address).port());
+    let sum: i64 = Client::new(eve).call_once("add", &(10, 20)).await?;
+    show.done("json-rpc", &format!("add [10, 20] = {sum}, by the same handler"), sum == 30)?;
 
     match ada.ping().await {
         Ok(round_trip) => show.row("heartbeat", round_trip, "ping and pong", true)?,

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use cndt_core::connection::{CallFailure, CloseReason};
 use cndt_core::rpc::RpcError;
-use cndt_tokio::{CallError, ConnectError, ConnectErrorKind, DeliveryError};
+use cndt_tokio::{CallError, ConnectError, ConnectErrorKind, DeliveryError, OnceError};
 
 use crate::json;
 
@@ -71,6 +71,16 @@ impl From<ConnectError> for Failure {
             | ConnectErrorKind::Tls { .. }
             | ConnectErrorKind::TimedOut { .. }
             | ConnectErrorKind::Closed { .. } => Self::Connection(connect_words(&error)),
+        }
+    }
+}
+
+impl From<OnceError> for Failure {
+    fn from(error: OnceError) -> Self {
+        match error {
+            OnceError::Connect(error) => error.into(),
+            OnceError::Call(error) => error.into(),
+            OnceError::Delivery(error) => error.into(),
         }
     }
 }

@@ -17,7 +17,9 @@ fn call(serve: &Serve, arguments: &[&str]) -> support::Ran {
 fn the_demonstration_succeeds() {
     let ran = run(&["demo"]);
     assert_eq!((ran.status, ran.stderr.as_str()), (0, ""), "{ran:?}");
-    for shown in ["handshake", "greeting", "rpc add", "discovery", "broadcast", "heartbeat"] {
+    for shown in
+        ["handshake", "greeting", "rpc add", "discovery", "broadcast", "json-rpc", "heartbeat"]
+    {
         assert!(ran.stdout.contains(&format!("✓ {shown}")), "{shown} in {}", ran.stdout);
     }
 }

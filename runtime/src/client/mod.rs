@@ -55,7 +55,7 @@ use crate::link::Link;
 use crate::net::{Plain, TlsClient};
 use crate::pool::{Pool, PoolOptions};
 use crate::router::{
-    Handler, HandlerFailure, IntoAnswer, IntoReply, Method, Route, Router, registration,
+    About, Handler, HandlerFailure, IntoAnswer, IntoReply, Method, Route, Router, registration,
 };
 use crate::rt::{Machine, Runtime};
 use messages::Source;
@@ -316,7 +316,8 @@ impl<R: Runtime> Client<R> {
     }
 
     fn share(self) -> Result<Arc<ClientShared>, ConnectErrorKind> {
-        let router = self.router.finish()?;
+        let ClientDescriptor { name, version, description, .. } = &self.descriptor;
+        let router = self.router.finish(About { name, version, description })?;
         let machine = Machine::of::<R>();
         let Self { descriptor, tls, hooks, listening, .. } = self;
         Ok(Arc::new(ClientShared::new(machine, descriptor, tls, router, hooks, listening)))

@@ -262,6 +262,8 @@ pub async fn is_spoken_by_clients<R: Runtime>() -> Outcome {
         check(results == [Ok(&b"8"[..]), Ok(&b"[\"x\"]"[..])], &outcomes)?;
         let methods = client.discover().await?;
         check(methods.iter().any(|method| method.name == "subtract"), &methods)?;
+        let document: Value = client.call("rpc.discover", &()).await?;
+        check_document(&document)?;
         client.ping().await?;
         check(client.health().round_trip.is_some() && client.is_connected(), client.health())?;
         let refused = client.call::<_, ()>("echo", &7).await;
@@ -306,4 +308,20 @@ pub async fn calls_servers_that_answer_once<R: Runtime>() -> Outcome {
     server.stop().await;
     let refused = client.call_once::<_, ()>("subtract", &(1, 1)).await;
     check(matches!(refused, Err(OnceError::Connect(_))), refused)
+}
+
+/// What the types say, as OpenRPC says it.
+fn check_document(document: &Value) -> Outcome {
+    check(
+        document["openrpc"] == "1.3.2" && document["info"]["title"] == "conduit_server",
+        document,
+    )?;
+    let methods = document["methods"].as_array().ok_or("no methods")?;
+    let find = |name: &str| methods.iter().find(|method| method["name"] == name);
+    let subtract = find("subtract").ok_or("no subtract")?;
+    let names: Vec<_> = subtract["params"].as_array().into_iter().flatten().collect();
+    let expected = json!({"name": "minuend", "required": true, "schema": {"type": "integer", "format": "int64"}});
+    check(names.len() == 2 && *names[0] == expected, subtract)?;
+    check(subtract["result"]["schema"]["type"] == "integer", subtract)?;
+    check(find("rpc.discover").is_none() && find("listall").is_none(), methods)
 }

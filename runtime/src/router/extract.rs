@@ -33,7 +33,7 @@ use cndt_core::auth::UserName;
 use cndt_core::jsonrpc::to_msgpack;
 use cndt_core::message::BodyError;
 use cndt_core::rpc::RpcError;
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::de::DeserializeOwned;
 
 use super::context::{CallContext, States};
@@ -56,6 +56,11 @@ pub trait Extract: Sized + Send + 'static {
         Vec::new()
     }
 
+    /// The schema of the parameters, for OpenRPC; `None` where there are none.
+    fn schema(_generator: &mut SchemaGenerator) -> Option<Schema> {
+        None
+    }
+
     /// The name of the state that is needed and not there; checked before anything is served.
     fn missing_state(_states: &States) -> Option<&'static str> {
         None
@@ -75,6 +80,10 @@ impl<T: DeserializeOwned + JsonSchema + Send + 'static> Extract for Params<T> {
 
     fn parameters() -> Vec<(String, String)> {
         schema::parameters::<T>()
+    }
+
+    fn schema(generator: &mut SchemaGenerator) -> Option<Schema> {
+        Some(generator.subschema_for::<T>())
     }
 }
 

@@ -4,6 +4,7 @@ use std::pin::{Pin, pin};
 
 use bytes::Bytes;
 use cndt_core::rpc::RpcError;
+use schemars::{Schema, SchemaGenerator};
 
 use super::context::{CallContext, States};
 use super::extract::Extract;
@@ -38,6 +39,9 @@ pub trait Handler<A>: Send + Sync + 'static {
     /// Parameter names with their types.
     fn parameters() -> Vec<(String, String)>;
 
+    /// The schema of the parameters, for OpenRPC.
+    fn schema(generator: &mut SchemaGenerator) -> Option<Schema>;
+
     /// The name of a state that is needed and not there.
     fn missing_state(states: &States) -> Option<&'static str>;
 }
@@ -61,6 +65,11 @@ macro_rules! handler {
             fn parameters() -> Vec<(String, String)> {
                 let parameters: Vec<Vec<_>> = vec![$($argument::parameters()),*];
                 parameters.into_iter().flatten().collect()
+            }
+
+            #[allow(unused_variables, reason = "a handler may take no arguments")]
+            fn schema(generator: &mut SchemaGenerator) -> Option<Schema> {
+                None$(.or_else(|| $argument::schema(generator)))*
             }
 
             #[allow(unused_variables, reason = "a handler may take no arguments")]

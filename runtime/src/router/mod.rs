@@ -33,6 +33,7 @@ pub mod extract;
 mod failure;
 mod handler;
 pub(crate) mod listall;
+mod openrpc;
 mod reply;
 mod respond;
 mod response;
@@ -46,11 +47,13 @@ use std::sync::Arc;
 use cndt_core::connection::{Message, Request};
 use cndt_core::message::Text;
 use cndt_core::rpc::{MethodInfo, RpcError};
+use schemars::{Schema, SchemaGenerator};
 
 pub use context::{CallContext, States};
 pub use extract::Extract;
 pub use failure::{FailureCause, HandlerFailure, HandlerKind};
 pub use handler::Handler;
+pub(crate) use openrpc::About;
 pub use reply::{Answer, Answered, Fallible, IntoAnswer, IntoReply, Plain, RawBytes, RawReply};
 pub use response::{Response, WithBeside};
 pub(crate) use route::registration;
@@ -85,6 +88,8 @@ struct RegisteredMethod {
     info: MethodInfo,
     access: Access,
     handler: Arc<dyn ErasedMethod>,
+    /// Parameters and result.
+    types: fn(&mut SchemaGenerator) -> (Option<Schema>, Schema),
     meter: MethodMeter,
 }
 
@@ -134,7 +139,10 @@ impl Router {
         };
         let handler = Arc::new(Typed::<H, A, M>::new(handler));
         let meter = MethodMeter::new(&name);
-        let method = RegisteredMethod { info, access, handler, meter };
+        let types = |generator: &mut SchemaGenerator| {
+            (H::schema(generator), <H::Output as IntoReply<M>>::schema(generator))
+        };
+        let method = RegisteredMethod { info, access, handler, types, meter };
         if self.methods.insert(name.clone(), method).is_some() {
             self.problems.push(RouterError::Duplicate { kind: "method", name });
         }
@@ -216,12 +224,16 @@ impl Router {
 
     /// What discovery tells, ordered by name. Discovery itself is not listed.
     pub fn methods(&self) -> Vec<MethodInfo> {
-        let infos = self.methods.values().map(|method| &method.info);
-        infos.filter(|info| info.name != listall::NAME).cloned().collect()
+        self.listed().map(|method| method.info.clone()).collect()
+    }
+
+    fn listed(&self) -> impl Iterator<Item = &RegisteredMethod> {
+        let is_discovery = |name: &str| name == listall::NAME || name == openrpc::NAME;
+        self.methods.values().filter(move |method| !is_discovery(&method.info.name))
     }
 
     /// Makes it ready for use.
-    pub(crate) fn finish(mut self) -> Result<Self, RouterError> {
+    pub(crate) fn finish(mut self, about: About<'_>) -> Result<Self, RouterError> {
         if let Some(problem) = self.problems.pop() {
             return Err(problem);
         }
@@ -232,6 +244,16 @@ impl Router {
         self.other_methods = MethodMeter::of_others();
         for (name, method) in &mut self.methods {
             method.meter = MethodMeter::new(name);
+        }
+        if !self.methods.contains_key(openrpc::NAME) {
+            let entries = self.listed().map(|method| openrpc::Entry {
+                name: &method.info.name,
+                description: &method.info.description,
+                types: method.types,
+            });
+            let document = openrpc::reply(about, entries);
+            let handler = move || std::future::ready(document.clone());
+            self = self.rpc(Method::new(openrpc::NAME).describe(openrpc::DESCRIPTION), handler);
         }
         if !self.methods.contains_key(listall::NAME) {
             let list = listall::reply(&self.methods());

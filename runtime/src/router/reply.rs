@@ -3,7 +3,7 @@ use std::any::TypeId;
 use bytes::{Bytes, BytesMut};
 use cndt_core::message::{Body, BodyError, Typed};
 use cndt_core::rpc::{Beside, RpcError};
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Serialize;
 
 use super::schema;
@@ -40,6 +40,11 @@ pub trait IntoReply<M>: Send + 'static {
 
     /// The result's type, as discovery tells it.
     fn return_type() -> String;
+
+    /// The result's schema, for OpenRPC. Anything.
+    fn schema(_generator: &mut SchemaGenerator) -> Schema {
+        true.into()
+    }
 }
 
 /// A result with what stands beside it.
@@ -77,6 +82,10 @@ impl<T: Serialize + JsonSchema + Send + Sync + 'static> IntoReply<Plain> for T {
     fn return_type() -> String {
         schema::type_name::<T>()
     }
+
+    fn schema(generator: &mut SchemaGenerator) -> Schema {
+        generator.subschema_for::<T>()
+    }
 }
 
 impl<T: Serialize + JsonSchema + Send + Sync + 'static> IntoReply<Fallible>
@@ -90,6 +99,10 @@ impl<T: Serialize + JsonSchema + Send + Sync + 'static> IntoReply<Fallible>
 
     fn return_type() -> String {
         schema::type_name::<T>()
+    }
+
+    fn schema(generator: &mut SchemaGenerator) -> Schema {
+        generator.subschema_for::<T>()
     }
 }
 

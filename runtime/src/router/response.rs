@@ -1,7 +1,7 @@
 use bytes::{Bytes, BytesMut};
 use cndt_core::message::{Body, BodyError, Typed};
 use cndt_core::rpc::{Beside, Page, RpcError};
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Serialize;
 
 use super::reply::{Answered, IntoReply, Value};
@@ -88,6 +88,10 @@ impl<T: Serialize + JsonSchema + Send + Sync + 'static> IntoReply<WithBeside> fo
     fn return_type() -> String {
         schema::type_name::<T>()
     }
+
+    fn schema(generator: &mut SchemaGenerator) -> Schema {
+        generator.subschema_for::<T>()
+    }
 }
 
 impl<T: Serialize + JsonSchema + Send + Sync + 'static> IntoReply<WithBeside>
@@ -101,5 +105,9 @@ impl<T: Serialize + JsonSchema + Send + Sync + 'static> IntoReply<WithBeside>
 
     fn return_type() -> String {
         schema::type_name::<T>()
+    }
+
+    fn schema(generator: &mut SchemaGenerator) -> Schema {
+        generator.subschema_for::<T>()
     }
 }

@@ -39,7 +39,7 @@ use crate::hooks::{HookOutcome, Hooks};
 use crate::net::{Listener, ListenerProtocol, ListenerTls, LocalAddress, Socket, TlsServer, bind};
 use crate::peer::Peer;
 use crate::router::{
-    Handler, HandlerFailure, IntoAnswer, IntoReply, Method, Route, Router, registration,
+    About, Handler, HandlerFailure, IntoAnswer, IntoReply, Method, Route, Router, registration,
 };
 use crate::rt::{Machine, Runtime};
 use accept::Door;
@@ -139,7 +139,8 @@ impl<R: Runtime> Server<R> {
     /// be had.
     pub async fn start(self) -> Result<ServerHandle, ServeError> {
         self.descriptor.validate()?;
-        let router = self.router.finish()?;
+        let ServerDescriptor { name, version, description, .. } = &self.descriptor;
+        let router = self.router.finish(About { name, version, description })?;
         let (descriptor, own_tls) = (self.descriptor.clone(), self.tls);
         let prepared = R::default().run_blocking(move || {
             let tls = match own_tls {
