@@ -375,6 +375,10 @@ impl TextDecoder {
 
     /// A text that cannot be read. What follows is found by its line, if lines there are.
     fn broken(&mut self, at: usize, kind: TextErrorKind) -> TextError {
+        if at > self.text_max {
+            // It was too large before, which shows when it comes in pieces.
+            return self.lost(self.text_max, TextErrorKind::TooLarge { max: self.text_max });
+        }
         if self.framing() == Some(Framing::Bare) && self.chosen.is_some() {
             return self.lost(at, kind);
         }

@@ -305,3 +305,23 @@ fn codes_have_their_numbers() {
     }
     assert_eq!(error_number(ErrorCode::Validation), -32602);
 }
+
+#[test]
+fn a_text_that_is_too_large_and_broken_is_the_same_in_pieces() {
+    let too_large = TextErrorKind::TooLarge { max: 4 };
+    for (text, kind) in [
+        ("[1,2]\n", too_large),
+        ("[1,2}\n", TextErrorKind::Malformed),
+        ("[1,22}\n", too_large),
+        ("[1,2\n", TextErrorKind::Truncated),
+        ("[1,22\n", too_large),
+        ("[1,[[[[[[[[[\n", too_large),
+    ] {
+        let decoder = || TextDecoder::new(Some(Framing::Newline), 4, 8);
+        let whole = decode(&mut decoder(), text.as_bytes());
+        let mut cut = decoder();
+        let cut: Vec<_> =
+            text.as_bytes().chunks(1).flat_map(|byte| decode(&mut cut, byte)).collect();
+        assert_eq!((&whole[..], &cut[..]), (&[Err(kind)][..], &[Err(kind)][..]), "{text}");
+    }
+}
