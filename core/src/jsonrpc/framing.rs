@@ -250,7 +250,6 @@ impl TextDecoder {
 
     /// White space between texts; a line that ends tells the framing.
     fn skip_space(&mut self) {
-        let is_space = |byte: &u8| matches!(byte, b' ' | b'\t' | b'\n' | b'\r');
         let length = self.buffer.iter().take_while(|byte| is_space(byte)).count();
         let ends_line = self.buffer.iter().take(length).any(|byte| *byte == b'\n');
         if ends_line && self.seen == Some(Framing::Bare) {
@@ -362,7 +361,7 @@ impl TextDecoder {
         match scanner.scan(&text) {
             Scan::Complete { length: end } => {
                 let rest = text.get(end..).unwrap_or_default();
-                match rest.iter().position(|byte| !byte.is_ascii_whitespace()) {
+                match rest.iter().position(|byte| !is_space(byte)) {
                     Some(at) => Err(error(end.saturating_add(at), TextErrorKind::Malformed)),
                     None => valid(text, offset).map(Some),
                 }
@@ -413,6 +412,11 @@ impl TextDecoder {
         self.scanned = 0;
         text
     }
+}
+
+/// What JSON calls white space: a form feed is none.
+fn is_space(byte: &u8) -> bool {
+    matches!(byte, b' ' | b'\t' | b'\n' | b'\r')
 }
 
 fn valid(text: Bytes, offset: u64) -> Result<Bytes, TextError> {

@@ -180,6 +180,8 @@ fn headers_are_read_as_they_are_written_elsewhere() {
         b"Content-Length: 3\r\n\r\n[1}Content-Length: 4\r\n\r\n[1]xContent-Length: 4\r\n\r\n[1] ";
     let malformed = || Err(TextErrorKind::Malformed);
     assert_eq!(decode(&mut decoder, broken), [malformed(), malformed(), Ok("[1] ".into())]);
+    let form_feed = b"Content-Length: 3\r\n\r\n{}\x0c";
+    assert_eq!(decode(&mut decoder, form_feed), [malformed()], "JSON has no form feed");
     for (headers, kind) in [
         ("Content-Length: -1\r\n\r\n", TextErrorKind::Headers),
         ("Content-Length: 1\r\nContent-Length: 2\r\n\r\n", TextErrorKind::Headers),
