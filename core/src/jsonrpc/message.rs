@@ -186,7 +186,7 @@ pub fn read(text: &Bytes, batch_max: usize) -> Incoming {
 struct Batch<'a>(#[serde(borrow)] Vec<&'a RawValue>);
 
 fn read_item(json: &str, text: &Bytes) -> Item {
-    let Ok(members) = serde_json::from_str::<Members<'_>>(json) else {
+    let Some(members) = object::<Members<'_>>(json) else {
         return Item::Invalid(InvalidItem::new(Id::NULL, "not an object with each member once"));
     };
     let id = match members.id {
@@ -224,18 +224,24 @@ fn read_item(json: &str, text: &Bytes) -> Item {
             Some(id) => Item::Result { id, result: share(text, result.get()) },
             None => invalid("an answer must have an id"),
         },
-        (None, None, Some(error)) => match serde_json::from_str::<ErrorMembers<'_>>(error.get()) {
-            Ok(ErrorMembers { code, message, data }) => Item::Error {
+        (None, None, Some(error)) => match object::<ErrorMembers<'_>>(error.get()) {
+            Some(ErrorMembers { code, message, data }) => Item::Error {
                 id: id.unwrap_or(Id::NULL),
                 number: code,
                 message: message.unwrap_or_default(),
                 data: data.map(|data| share(text, data.get())),
             },
-            Err(_) => invalid("error must be an object with a code"),
+            None => invalid("error must be an object with a code"),
         },
         (None, None, None) => invalid("method is missing"),
         _ => invalid("only one of method, result and error may be there"),
     }
+}
+
+/// The members of an object. Serde would take them from a list as well, by their order.
+fn object<'a, T: Deserialize<'a>>(json: &'a str) -> Option<T> {
+    let is_object = json.trim_start().starts_with('{');
+    is_object.then(|| serde_json::from_str(json).ok()).flatten()
 }
 
 /// A part of the text, without a copy.

@@ -254,6 +254,7 @@ fn what_is_no_request_is_told_why_and_to_whom() {
         (r#"{"jsonrpc":"2.0","method":"a","method":"b","id":6}"#, "null", "once"),
         (r#"{"jsonrpc":"2.0","result":1}"#, "null", "id"),
         (r#"{"jsonrpc":"2.0","error":{"message":"x"},"id":1}"#, "1", "code"),
+        (r#"{"jsonrpc":"2.0","error":[1,"x"],"id":1}"#, "1", "code"),
     ] {
         let Item::Invalid(invalid) = one(text) else { panic!("{text}") };
         assert_eq!(invalid.id.as_json(), id.as_bytes(), "{text}");
@@ -326,4 +327,13 @@ fn a_text_that_is_too_large_and_broken_is_the_same_in_pieces() {
             text.as_bytes().chunks(1).flat_map(|byte| decode(&mut cut, byte)).collect();
         assert_eq!((&whole[..], &cut[..]), (&[Err(kind)][..], &[Err(kind)][..]), "{text}");
     }
+}
+
+#[test]
+fn a_list_is_no_item_whatever_is_in_it() {
+    let text = Bytes::from_static(br#"[["2.0","m",[1],7],["2.0"]]"#);
+    let Incoming::Batch(items) = read(&text, 10) else { panic!() };
+    assert!(items.iter().all(|item| matches!(item, Item::Invalid(_))), "{items:?}");
+    let spaced = one(" {\"jsonrpc\":\"2.0\",\"method\":\"m\"} ");
+    assert_eq!(spaced, Item::Notification { method: "m".into(), params: None });
 }
