@@ -6,7 +6,6 @@ mod levels;
 #[cfg(test)]
 mod tests;
 
-use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 use core::time::Duration;
 
@@ -513,9 +512,11 @@ impl Endpoint {
     }
 
     fn lose_calls(&mut self) {
-        let unwritten: BTreeSet<u64> = self.out.unwritten().filter_map(request_of).collect();
+        // A batch has the id of its first call, and what is unwritten comes last.
+        let unwritten = self.out.unwritten().find_map(request_of);
         for id in self.calls.drain() {
-            let outcome = Err(CallFailure::ConnectionLost { sent: !unwritten.contains(&id) });
+            let sent = unwritten.is_none_or(|first| id < first);
+            let outcome = Err(CallFailure::ConnectionLost { sent });
             self.events.push(Event::Finished { call: CallId(id), outcome });
         }
         // What is told not to have been sent must not leave after all.

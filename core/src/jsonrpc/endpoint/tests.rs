@@ -414,3 +414,18 @@ fn what_did_not_leave_is_told() {
     assert_eq!(a.send(at(1), "n", &Nil), Err(SendError::NotOpen(PhaseName::Closed)));
     let _ = vec![0];
 }
+
+#[test]
+fn a_batch_is_unsent_as_a_whole() {
+    let mut a = endpoint();
+    let sent = a.call(at(0), "m", &Nil, SECOND).unwrap();
+    a.advance_transmit(at(0), 1);
+    let unsent = a.batch(at(0), &[("m", Nil), ("m", Nil)], SECOND).unwrap();
+    a.transport_lost(at(1));
+    let lost = |call, sent| {
+        let outcome = Err(CallFailure::ConnectionLost { sent });
+        Event::Finished { call, outcome }
+    };
+    let expected = [lost(sent, true), lost(unsent[0], false), lost(unsent[1], false)];
+    assert_eq!(events(&mut a)[..3], expected);
+}
