@@ -461,7 +461,7 @@ impl Endpoint {
         let has_room = self.out.data_frames() <= limits.send_queue_frames / 2
             && self.out.bytes() <= limits.send_queue_bytes / 2
             && self.calls.len() < limits.calls_max;
-        if self.blocked && has_room {
+        if self.blocked && has_room && self.phase != Phase::Closed {
             self.blocked = false;
             self.events.push(Event::Writable);
         }

@@ -429,3 +429,14 @@ fn a_batch_is_unsent_as_a_whole() {
     let expected = [lost(sent, true), lost(unsent[0], false), lost(unsent[1], false)];
     assert_eq!(events(&mut a)[..3], expected);
 }
+
+#[test]
+fn nothing_follows_the_end() {
+    let mut a = with(|config| config.limits.calls_max = 1);
+    a.call(at(0), "m", &Nil, SECOND).unwrap();
+    assert_eq!(a.call(at(0), "m", &Nil, SECOND), Err(SendError::Blocked));
+    a.abort(at(0));
+    a.handle_timeout(at(1));
+    a.advance_transmit(at(1), 0);
+    assert!(matches!(events(&mut a)[..], [Event::Finished { .. }, Event::Closed(_)]));
+}
