@@ -521,6 +521,7 @@ impl Endpoint {
         }
         // What is told not to have been sent must not leave after all.
         drop(self.out.take_back(|class| request_of(class).is_some()));
+        self.watch_output();
     }
 
     fn finish(&mut self, reason: CloseReason) {

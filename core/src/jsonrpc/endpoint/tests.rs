@@ -440,3 +440,15 @@ fn nothing_follows_the_end() {
     a.advance_transmit(at(1), 0);
     assert!(matches!(events(&mut a)[..], [Event::Finished { .. }, Event::Closed(_)]));
 }
+
+#[test]
+fn nothing_stalls_where_nothing_waits() {
+    let mut a = endpoint();
+    a.call(at(0), "m", &Nil, SECOND * 60).unwrap();
+    a.receive(at(28_000), br#"{"jsonrpc":"2.0","method":"m","id":1}"#);
+    a.receive_eof(at(28_000));
+    assert_eq!(a.pending_bytes(), 0, "the call was taken back");
+    assert_eq!(a.next_deadline(), Some(Deadline { at: at(33_000), why: Timer::Drain }));
+    a.handle_timeout(at(30_000));
+    assert_eq!(a.phase(), PhaseName::Closing, "the request may still be answered");
+}
