@@ -226,14 +226,17 @@ impl Endpoint {
             }
             self.active_at = self.now;
         }
-        match &self.phase {
-            Phase::Draining { until, .. } if self.now >= *until => self.end(),
-            Phase::Ending { until, reason, .. } if self.now >= *until => {
-                self.finish(reason.clone());
-            }
-            Phase::Open | Phase::Draining { .. } | Phase::Ending { .. } | Phase::Closed => {}
+        if matches!(&self.phase, Phase::Draining { until, .. } if self.now >= *until) {
+            self.end();
         }
         self.settle();
+        // Looked at last: without patience an end is over as soon as it begins.
+        if let Phase::Ending { until, reason, .. } = &self.phase
+            && self.now >= *until
+        {
+            let reason = reason.clone();
+            self.finish(reason);
+        }
     }
 
     // Commands

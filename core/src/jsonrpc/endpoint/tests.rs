@@ -452,3 +452,24 @@ fn nothing_stalls_where_nothing_waits() {
     a.handle_timeout(at(30_000));
     assert_eq!(a.phase(), PhaseName::Closing, "the request may still be answered");
 }
+
+#[test]
+fn an_end_without_patience_is_over_at_once() {
+    for drain in [Duration::ZERO, SECOND] {
+        let mut a = with(|config| {
+            (config.limits.drain, config.limits.linger) = (drain, Duration::ZERO);
+            config.limits.idle_timeout = Some(SECOND);
+        });
+        a.call(at(0), "m", &Nil, SECOND * 60).unwrap();
+        a.close(at(0));
+        a.handle_timeout(at(0) + drain);
+        assert_eq!(a.next_deadline(), None);
+        let mut idle = with(|config| {
+            (config.limits.drain, config.limits.linger) = (drain, Duration::ZERO);
+            config.limits.idle_timeout = Some(SECOND);
+        });
+        idle.handle_timeout(at(1000));
+        assert_eq!(idle.next_deadline(), None);
+        assert!(idle.is_closed());
+    }
+}
