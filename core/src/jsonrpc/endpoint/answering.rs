@@ -36,6 +36,8 @@ struct Batch {
     left: usize,
     /// Those that are there, with commas between.
     answers: BytesMut,
+    /// Whether the application had a part in it. What the peer causes by itself counts as refusals do.
+    was_served: bool,
 }
 
 impl Serves {
@@ -55,6 +57,7 @@ impl Serves {
         self.next = self.next.saturating_add(1);
         if let Some(batch) = batch.and_then(|key| self.batches.get_mut(&key)) {
             batch.left = batch.left.saturating_add(1);
+            batch.was_served = true;
         }
         self.open.insert(self.next, Serve { id, batch });
         RequestId(self.next)
@@ -62,7 +65,8 @@ impl Serves {
 
     pub(super) fn begin_batch(&mut self) -> u64 {
         self.next = self.next.saturating_add(1);
-        self.batches.insert(self.next, Batch { left: 0, answers: BytesMut::new() });
+        self.batches
+            .insert(self.next, Batch { left: 0, answers: BytesMut::new(), was_served: false });
         self.next
     }
 }
@@ -161,7 +165,8 @@ impl Endpoint {
         }
         self.serves.bytes = self.serves.bytes.saturating_sub(answers.len());
         answers.put_u8(b']');
-        self.send_answer(Class::Response, &answers);
+        let class = if batch.was_served { Class::Response } else { Class::Reply };
+        self.send_answer(class, &answers);
     }
 
     fn send_answer(&mut self, class: Class, answer: &[u8]) {

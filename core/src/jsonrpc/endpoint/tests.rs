@@ -473,3 +473,21 @@ fn an_end_without_patience_is_over_at_once() {
         assert!(idle.is_closed());
     }
 }
+
+#[test]
+fn batches_that_are_refused_do_not_pile_up() {
+    let mut server = with(|config| {
+        config.limits.serves_max = 1;
+        config.limits.reply_queue_bytes = 1024;
+    });
+    let batch = br#"[{"jsonrpc":"2.0","method":"m","id":1},{"jsonrpc":"2.0","method":"m","id":2}]"#;
+    server.receive(at(0), batch);
+    let taken = events(&mut server).len();
+    for _ in 0..1000 {
+        if server.wants_read() {
+            server.receive(at(0), batch);
+        }
+    }
+    assert!(server.held_bytes() < 4096, "{} bytes", server.held_bytes());
+    assert_eq!((taken, server.wants_read()), (1, false));
+}
