@@ -150,7 +150,7 @@ impl Endpoint {
         let Some(batch) = self.serves.batches.get_mut(&key) else { return };
         batch.answers.put_u8(if batch.answers.is_empty() { b'[' } else { b',' });
         batch.answers.put_slice(answer);
-        self.serves.bytes = self.serves.bytes.saturating_add(answer.len());
+        self.serves.bytes = self.serves.bytes.saturating_add(answer.len()).saturating_add(1);
     }
 
     /// Sends the answers of a batch once all are there. One that wants none gets none.

@@ -491,3 +491,25 @@ fn batches_that_are_refused_do_not_pile_up() {
     assert!(server.held_bytes() < 4096, "{} bytes", server.held_bytes());
     assert_eq!((taken, server.wants_read()), (1, false));
 }
+
+#[test]
+fn what_waits_in_a_batch_is_counted_as_long_as_it_waits() {
+    let mut server = endpoint();
+    let batch = br#"[{"jsonrpc":"2.0","method":"m","id":1},{"jsonrpc":"2.0","method":"m","id":2}]"#;
+    let requests = |server: &mut Endpoint| {
+        server.receive(at(0), batch);
+        let all = events(server);
+        let [Event::Request(one), Event::Request(two)] = &all[..] else { panic!("{all:?}") };
+        (one.id, two.id)
+    };
+    let (one, _) = requests(&mut server);
+    server.respond(at(0), one, &Nil).unwrap();
+    let held = server.held_bytes();
+    for _ in 0..100 {
+        let (one, two) = requests(&mut server);
+        server.respond(at(0), one, &Nil).unwrap();
+        server.respond(at(0), two, &Nil).unwrap();
+        output(at(0), &mut server);
+    }
+    assert_eq!(server.held_bytes(), held);
+}
