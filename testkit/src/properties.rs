@@ -9,6 +9,7 @@
 //! properties::frame_round_trip(b"anything");
 //! ```
 
+mod jsonrpc;
 mod login;
 mod msgpack;
 mod operations;
@@ -20,6 +21,9 @@ use cndt_core::wire::{
     InflateLimits, Kind, WireError, deflate, inflate as inflate_within, write_frame,
 };
 
+pub use jsonrpc::{
+    json_endpoint, json_frames, json_messages, json_operations, json_scanner, json_session,
+};
 pub use login::{auth_client, auth_server, login_payloads, scram_texts, verifier};
 pub use msgpack::msgpack;
 pub use operations::operations;
@@ -74,14 +78,7 @@ pub fn frame_stream(data: &[u8]) {
         0x3F => usize::MAX,
         small => usize::from(small) * 16,
     };
-    let mut pieces = Vec::new();
-    let mut left = stream;
-    for size in sizes {
-        let (piece, after) = left.split_at(usize::from(*size).min(left.len()));
-        pieces.push(piece);
-        left = after;
-    }
-    pieces.push(left);
+    let pieces = pieces(stream, sizes);
 
     let whole = Told::by(accept, frame_max, [stream]);
     let cut = Told::by(accept, frame_max, pieces);
@@ -89,6 +86,21 @@ pub fn frame_stream(data: &[u8]) {
     let single = Told::by(accept, frame_max, stream.chunks(1));
     assert_eq!(whole, single, "a stream told byte by byte tells something else");
     whole.check(stream, frame_max);
+}
+
+/// The stream in pieces of these sizes; what they leave is one last piece.
+fn pieces<'a>(stream: &'a [u8], sizes: &[u8]) -> Vec<&'a [u8]> {
+    let mut left = stream;
+    let mut pieces: Vec<_> = sizes
+        .iter()
+        .map(|size| {
+            let (piece, after) = left.split_at(usize::from(*size).min(left.len()));
+            left = after;
+            piece
+        })
+        .collect();
+    pieces.push(left);
+    pieces
 }
 
 /// Everything a decoder says about a stream, and where it stands afterwards.

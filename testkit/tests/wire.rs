@@ -133,7 +133,7 @@ fn the_bomb_is_refused() {
 
 #[test]
 fn the_corpora_hold() {
-    let targets: [(&str, Property); 14] = [
+    let targets: [(&str, Property); 20] = [
         ("header", properties::header),
         ("frame_stream", properties::frame_stream),
         ("frame_round_trip", properties::frame_round_trip),
@@ -148,6 +148,12 @@ fn the_corpora_hold() {
         ("auth_client", properties::auth_client),
         ("operations", properties::operations),
         ("session", properties::session),
+        ("json_scanner", properties::json_scanner),
+        ("json_frames", properties::json_frames),
+        ("json_messages", properties::json_messages),
+        ("json_endpoint", properties::json_endpoint),
+        ("json_operations", properties::json_operations),
+        ("json_session", properties::json_session),
     ];
     for (target, property) in targets {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus").join(target);
