@@ -23,6 +23,8 @@
 //! ```
 
 #[cfg(feature = "jsonrpc")]
+mod ascii;
+#[cfg(feature = "jsonrpc")]
 mod endpoint;
 mod framing;
 #[cfg(feature = "jsonrpc")]
@@ -33,6 +35,8 @@ mod tests;
 #[cfg(feature = "jsonrpc")]
 mod transcode;
 
+#[cfg(feature = "jsonrpc")]
+pub(crate) use ascii::write as write_ascii;
 #[cfg(feature = "jsonrpc")]
 pub use endpoint::{Endpoint, EndpointConfig, Lifetime};
 pub use framing::{Framing, TextDecoder, TextError, TextErrorKind};

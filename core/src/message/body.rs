@@ -75,8 +75,7 @@ impl<T: serde::Serialize + ?Sized> Body for Typed<'_, T> {
 
     #[cfg(feature = "jsonrpc")]
     fn write_json(&self, out: &mut BytesMut) -> Result<(), BodyError> {
-        serde_json::to_writer(out.writer(), self.0)
-            .map_err(|error| BodyError::new(alloc::format!("cannot be written as JSON: {error}")))
+        crate::jsonrpc::write_ascii(self.0, out)
     }
 }
 

@@ -513,3 +513,22 @@ fn what_waits_in_a_batch_is_counted_as_long_as_it_waits() {
     }
     assert_eq!(server.held_bytes(), held);
 }
+
+#[test]
+fn what_is_sent_is_ascii_and_means_the_same() {
+    let (mut a, mut b) = (endpoint(), endpoint());
+    let value = json!({"ž€𝄞": ["\u{7f}\u{80}\n\"\\", "日本"]});
+    a.call(at(0), "ünïcode", &Typed(&value), SECOND).unwrap();
+    let sent = output(at(0), &mut a);
+    assert!(sent.is_ascii(), "{sent}");
+    b.receive(at(0), sent.as_bytes());
+    let [Event::Request(request)] = &events(&mut b)[..] else { panic!() };
+    assert_eq!(&*request.method, "ünïcode");
+    assert_eq!(serde_json::from_slice::<Value>(&request.params).unwrap(), value);
+    let mut msgpack = BytesMut::new();
+    Typed(&value).write(&mut msgpack).unwrap();
+    b.respond(at(0), request.id, &crate::message::Raw(&msgpack)).unwrap();
+    let back = output(at(0), &mut b);
+    assert!(back.is_ascii(), "{back}");
+    assert_eq!(serde_json::from_str::<Value>(&back).unwrap()["result"], value);
+}
