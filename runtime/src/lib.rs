@@ -60,6 +60,7 @@ mod protocol;
 mod race;
 pub mod router;
 pub mod rt;
+mod running;
 pub mod server;
 pub mod telemetry;
 pub mod users;

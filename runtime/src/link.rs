@@ -27,10 +27,11 @@ use crate::owner::Owner;
 use crate::peer::ConnectionId;
 use crate::protocol::{Codec, Protocol};
 use crate::rt::{Machine, Task};
+use crate::running::{Running, Serving};
 
 /// Handlers of one connection that may be under way at a time. Beyond it the driver reads no more
 /// messages and calls, and TCP pushes back.
-const HANDLERS_MAX: usize = 128;
+pub(crate) const HANDLERS_MAX: usize = 128;
 
 /// Futures that may wait in one line for room to send.
 const WAITING_MAX: usize = 16_384;
@@ -94,7 +95,7 @@ pub(crate) struct State {
     /// Handlers that run as their own tasks.
     pub(crate) running: usize,
     /// Those of requests, which the peer may cancel.
-    serving: BTreeMap<RequestId, Serving>,
+    pub(crate) serving: BTreeMap<RequestId, Serving>,
     /// What TLS tells of the peer.
     pub(crate) tls: Option<Arc<TlsInfo>>,
     pub(crate) closed: Option<Closed>,
@@ -103,12 +104,6 @@ pub(crate) struct State {
     /// The driver will look at `work` before it sleeps.
     awake: bool,
     work: bool,
-}
-
-/// A handler that runs as its own task.
-enum Serving {
-    Running(Option<Waker>),
-    Cancelled,
 }
 
 /// The newest answer to a ping.
@@ -262,52 +257,7 @@ impl Link {
             locked.state.serving.insert(id, Serving::Running(None));
         }
         drop(locked);
-        let link = Arc::clone(self);
-        self.machine.spawn(Running { link, request, handler: Some(handler) });
-    }
-}
-
-/// A handler as its own task.
-struct Running {
-    link: Arc<Link>,
-    request: Option<RequestId>,
-    handler: Option<Task>,
-}
-
-impl Future for Running {
-    type Output = ();
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let this = &mut *self;
-        if let Some(id) = this.request {
-            let mut locked = this.link.lock();
-            match locked.serving.get_mut(&id) {
-                Some(Serving::Running(Some(waker))) => waker.clone_from(cx.waker()),
-                Some(Serving::Running(waker)) => *waker = Some(cx.waker().clone()),
-                // Dropping the handler drops what it waits for: its own calls are cancelled too.
-                Some(Serving::Cancelled) | None => return Poll::Ready(()),
-            }
-        }
-        match &mut this.handler {
-            Some(handler) => handler.as_mut().poll(cx),
-            None => Poll::Ready(()),
-        }
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        // First of all what belongs to the user: nothing may be locked meanwhile.
-        self.handler = None;
-        let mut locked = self.link.lock();
-        let was_full = locked.state.running >= HANDLERS_MAX;
-        locked.state.running -= 1;
-        if let Some(id) = self.request {
-            locked.state.serving.remove(&id);
-        }
-        if was_full || locked.state.closed.is_some() {
-            locked.kick();
-        }
+        self.machine.spawn(Running::new(self, request, handler));
     }
 }
 

@@ -39,6 +39,20 @@ impl Class {
     /// A call whose outcome nobody waits for. Correlation ids of calls begin at 1.
     pub(crate) const FORGOTTEN: Self = Self::Request(0);
 
+    /// The call that it makes, if it makes one.
+    pub(crate) fn request(self) -> Option<u64> {
+        match self {
+            Self::Request(id) => Some(id),
+            Self::Message(_)
+            | Self::Droppable(_)
+            | Self::Reply
+            | Self::Control
+            | Self::Ping
+            | Self::Pong
+            | Self::Response => None,
+        }
+    }
+
     /// Whether the queue limits count it: what the application sends by itself.
     pub(crate) fn is_data(self) -> bool {
         matches!(self, Self::Request(_) | Self::Message(_) | Self::Droppable(_))

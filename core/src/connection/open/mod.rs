@@ -202,27 +202,14 @@ impl Open {
     /// Gives every open call its outcome: the connection is lost to it.
     pub(super) fn lose_calls(&mut self, link: &mut Link) {
         let held = self.held.iter().map(|held| held.class);
-        let unsent: BTreeSet<u64> = link
-            .out
-            .unwritten()
-            .chain(held)
-            .filter_map(|class| match class {
-                Class::Request(id) => Some(id),
-                Class::Message(_)
-                | Class::Droppable(_)
-                | Class::Reply
-                | Class::Control
-                | Class::Ping
-                | Class::Pong
-                | Class::Response => None,
-            })
-            .collect();
+        let unsent: BTreeSet<u64> =
+            link.out.unwritten().chain(held).filter_map(Class::request).collect();
         for id in self.calls.drain() {
             let outcome = Err(CallFailure::ConnectionLost { sent: !unsent.contains(&id) });
             link.events.push(Event::Finished { call: CallId(id), outcome });
         }
         // What is told not to have been sent must not leave after all.
-        drop(link.take_back(|class| matches!(class, Class::Request(_))));
+        drop(link.take_back(|class| class.request().is_some()));
     }
 
     /// What the application sent by itself and nobody has begun to write stays here: it is reported

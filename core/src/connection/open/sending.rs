@@ -298,16 +298,9 @@ impl Open {
             }
             self.held_bytes = self.held_bytes.saturating_sub(bytes.len());
             // A call that has ended meanwhile is not made any more.
-            let wanted = match class {
-                Class::Request(id) => class == Class::FORGOTTEN || self.calls.contains(id),
-                Class::Message(_)
-                | Class::Droppable(_)
-                | Class::Reply
-                | Class::Control
-                | Class::Ping
-                | Class::Pong
-                | Class::Response => true,
-            };
+            let wanted = class
+                .request()
+                .is_none_or(|id| class == Class::FORGOTTEN || self.calls.contains(id));
             if wanted {
                 link.push(class, bytes);
             }

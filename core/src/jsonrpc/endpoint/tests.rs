@@ -1,11 +1,13 @@
 use alloc::string::String;
 use alloc::vec;
+use alloc::vec::Vec;
+use core::time::Duration;
 
 use serde_json::{Value, json};
 
 use super::*;
-use crate::connection::{Deadline, RequestId, Timer};
-use crate::message::{Nil, Typed, from_slice};
+use crate::connection::{Deadline, RequestId, SendError, Timer};
+use crate::message::{Body, Nil, Typed, from_slice};
 use crate::rpc::{ErrorCode, RpcError};
 
 const SECOND: Duration = Duration::from_secs(1);
