@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use cndt_tokio::schemars::{self, JsonSchema};
 use cndt_tokio::{
-    Bytes, Data, ErrorCode, Params, Peer, RawParams, RawReply, RpcError, Server, ServerDescriptor,
-    ServerHandle,
+    Bytes, Data, ErrorCode, JsonRpc, Listener, LocalAddress, Params, Peer, RawParams, RawReply,
+    RpcError, Server, ServerDescriptor, ServerHandle,
 };
 use serde_json::{Value, json};
 
@@ -128,4 +128,29 @@ pub fn server(descriptor: ServerDescriptor) -> Server {
                 let _ = peer.try_send("news", &json!({"number": number}));
             }
         })
+}
+
+/// The same methods for JSON-RPC peers, with two that speak to the peer: `ask` calls its method
+/// `answer` with what it got, and `note` comes back as `noted`.
+///
+/// # Panics
+/// When there is no free port.
+pub async fn jsonrpc_server(jsonrpc: JsonRpc) -> (ServerHandle, u16) {
+    let server = server(descriptor())
+        .rpc("ask", |peer: Peer, Params(question): Params<Value>| async move {
+            let answer: Result<Value, _> = peer.call("answer", &question).await;
+            answer.map_err(|error| RpcError::internal(error.to_string()))
+        })
+        .on("note", |peer: Peer, Data(note): Data<Value>| async move {
+            // A peer that has left wants none.
+            let _ = peer.try_send("noted", &note);
+        })
+        .listen(Listener::tcp("127.0.0.1", 0).jsonrpc(jsonrpc))
+        .start()
+        .await
+        .expect("a free port");
+    let addresses = server.local_addresses();
+    let address = addresses.iter().find(|address| matches!(address, LocalAddress::JsonRpc(_)));
+    let port = address.and_then(LocalAddress::socket_address).expect("a TCP address").port();
+    (server, port)
 }
