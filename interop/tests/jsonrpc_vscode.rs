@@ -1,0 +1,120 @@
+//! JSON-RPC behind `Content-Length` headers, with the Node package `vscode-jsonrpc`.
+
+use std::time::Duration;
+
+use cndt_interop::{ForeignPeer, Language, fixture, in_time};
+use cndt_tokio::{
+    CallError, CallFailure, Client, ClientDescriptor, ClientHandle, ClientProtocol, Framing,
+    JsonRpc, Params,
+};
+use serde_json::{Value, json};
+use tokio::task::JoinSet;
+
+const TEXT: &str = "zoë \u{2028} 日本語 🦀";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_vscode_client_is_served() {
+    let (server, port) = fixture::jsonrpc_server(JsonRpc::new().trusted()).await;
+    let mut client =
+        ForeignPeer::start(Language::Node, "vscode_client.js", &[&port.to_string()]).await;
+    assert_eq!(client.next().await, json!({"positional": 30}));
+    assert_eq!(client.next().await, json!({"named": 30}));
+    for (step, code, words) in [
+        ("unknown", -32601, "no.such"),
+        ("invalid", -32602, "a"),
+        ("raised", -32603, "boom"),
+        ("failed", 4711, TEXT),
+    ] {
+        let said = client.next().await;
+        let error = &said[step];
+        assert_eq!(error["code"], code, "{said}");
+        assert!(error["message"].as_str().is_some_and(|text| text.contains(words)), "{said}");
+    }
+    assert_eq!(client.next().await, json!({"text": {"text": TEXT, TEXT: [1.5, null, true]}}));
+    assert_eq!(client.next().await, json!({"large": true}));
+    assert_eq!(client.next().await, json!({"noted": {"text": TEXT}}));
+    assert_eq!(client.next().await, json!({"asked": {"heard": [{"text": TEXT}]}}));
+    assert_eq!(client.next().await, json!({"asked": {"heard": [1, 2]}}));
+    assert_eq!(client.next().await, json!({"pipelined": []}));
+    // A cancelled call is answered all the same.
+    assert_eq!(client.next().await, json!({"cancelled": {"result": 300}, "after": 2}));
+    assert_eq!(client.next().await, json!({"done": true}));
+    assert_eq!(server.connection_count(), 1);
+    drop(client);
+    server.stop().await;
+}
+
+async fn connect(port: u16) -> ClientHandle {
+    let descriptor = ClientDescriptor::jsonrpc("127.0.0.1", port)
+        .protocol(ClientProtocol::JsonRpc(Framing::ContentLength));
+    Client::new(descriptor.reconnect_enabled(false))
+        .rpc("answer", |Params(question): Params<Value>| async move { json!({"heard": question}) })
+        .rpc("later", |Params(wait): Params<Value>| async move {
+            let ms = wait["ms"].as_u64().unwrap_or_default();
+            tokio::time::sleep(Duration::from_millis(ms)).await;
+            "done"
+        })
+        .connect()
+        .await
+        .expect("it listens")
+}
+
+async fn refused(client: &ClientHandle, method: &str, params: Value) -> (i64, String, Value) {
+    match client.call::<_, Value>(method, &params).await {
+        Err(CallError::Failed(CallFailure::Remote(error))) => {
+            let details = error.details_as().expect("JSON").unwrap_or_default();
+            (error.code.number(), error.message.to_string(), details)
+        }
+        other => panic!("{method}: {other:?}"),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_vscode_server_serves_us() {
+    let mut server = ForeignPeer::start(Language::Node, "vscode_server.js", &[]).await;
+    let client = connect(server.port().await).await;
+    let mut messages = client.messages();
+    let sum: i64 = client.call("add", &(10, 20)).await.expect("an answer");
+    assert_eq!(sum, 30);
+    let sum: i64 = client.call("add", &json!({"a": 10, "b": 20})).await.expect("an answer");
+    assert_eq!(sum, 30);
+    // Our codes for "method not found", "invalid parameters" and "internal error".
+    let (code, message, _) = refused(&client, "no.such", json!([])).await;
+    assert_eq!(code, 4000, "{message}");
+    let (code, message, _) = refused(&client, "add", json!({"a": 1})).await;
+    assert_eq!((code, &*message), (4001, "add takes a and b"));
+    let (code, message, _) = refused(&client, "boom", json!([])).await;
+    assert_eq!(code, 1001, "{message}");
+    assert!(message.contains("boom"), "{message}");
+    let asked = json!({"code": 4711, "message": TEXT});
+    let expected = (4711, TEXT.to_owned(), json!({"asked": true}));
+    assert_eq!(refused(&client, "fail", asked).await, expected);
+    for value in
+        [json!({"text": TEXT, TEXT: [1.5, null, true]}), json!({"large": "ž".repeat(150_000)})]
+    {
+        let back: Value = client.call("echo", &value).await.expect("an answer");
+        assert!(back == value);
+    }
+    client.send("no.such.message", &json!({})).await.expect("it is sent");
+    client.send("note", &json!({"text": TEXT})).await.expect("it is sent");
+    assert_eq!(server.next().await, json!({"note": {"text": TEXT}}));
+    let noted = in_time(messages.next()).await.expect("a message");
+    let data: Value = serde_json::from_slice(&noted.data).expect("JSON");
+    assert_eq!((&*noted.name, data), ("noted", json!({"text": TEXT})));
+    let said: Value = client.call("ask", &json!({"text": TEXT})).await.expect("an answer");
+    assert_eq!(said, json!({"said": {"heard": {"text": TEXT}}}));
+    let said: Value = client.call("ask_unknown", &()).await.expect("an answer");
+    assert_eq!(said["code"], -32601, "{said}");
+    let said: Value = client.call("ask_and_cancel", &()).await.expect("an answer");
+    assert_eq!(said, json!({"result": "done"}));
+    let mut calls = JoinSet::new();
+    for n in 0..1000_i64 {
+        let client = client.clone();
+        calls.spawn(async move {
+            let sum: i64 = client.call("add", &(n, n)).await.expect("an answer");
+            assert_eq!(sum, 2 * n);
+        });
+    }
+    calls.join_all().await;
+    client.disconnect().await;
+}
