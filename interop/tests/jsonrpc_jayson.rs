@@ -1,0 +1,135 @@
+//! JSON-RPC with the Node package `jayson`: its client puts each text on a line, its server nothing
+//! between them.
+
+use cndt_interop::{ForeignPeer, Language, fixture, in_time};
+use cndt_tokio::{
+    CallError, CallFailure, Client, ClientDescriptor, ClientHandle, ClientProtocol, Data, Framing,
+    JsonRpc, Listener, LocalAddress,
+};
+use serde_json::{Value, json};
+use tokio::task::JoinSet;
+
+const TEXT: &str = "zoë \u{2028} 日本語 🦀";
+
+async fn is_served(jsonrpc: JsonRpc) {
+    let (sender, mut heard) = tokio::sync::mpsc::unbounded_channel();
+    let server = fixture::server(fixture::descriptor())
+        .on("heard", move |Data(note): Data<Value>| {
+            let sender = sender.clone();
+            async move { sender.send(note).expect("the test waits for it") }
+        })
+        .listen(Listener::tcp("127.0.0.1", 0).jsonrpc(jsonrpc))
+        .start()
+        .await
+        .expect("a free port");
+    let addresses = server.local_addresses();
+    let address = addresses.iter().find(|address| matches!(address, LocalAddress::JsonRpc(_)));
+    let port = address.and_then(LocalAddress::socket_address).expect("a TCP address").port();
+
+    let mut client =
+        ForeignPeer::start(Language::Node, "jayson_client.js", &[&port.to_string()]).await;
+    assert_eq!(client.next().await, json!({"positional": {"result": 30}}));
+    assert_eq!(client.next().await, json!({"named": {"result": 30}}));
+    for (step, code, words) in [
+        ("unknown", -32601, "no.such"),
+        ("invalid", -32602, "a"),
+        ("raised", -32603, "boom"),
+        ("failed", 4711, TEXT),
+    ] {
+        let said = client.next().await;
+        let error = &said[step]["error"];
+        assert_eq!(error["code"], code, "{said}");
+        assert!(error["message"].as_str().is_some_and(|text| text.contains(words)), "{said}");
+    }
+    let text = json!({"result": {"text": TEXT, TEXT: [1.5, null, true]}});
+    assert_eq!(client.next().await, json!({"text": text}));
+    assert_eq!(client.next().await, json!({"large": true}));
+    assert_eq!(client.next().await, json!({"notified": true}));
+    assert_eq!(in_time(heard.recv()).await, Some(json!({"text": TEXT})));
+    assert_eq!(client.next().await, json!({"batch": [[-32601], [3, 7]]}));
+    assert_eq!(client.next().await, json!({"many": []}));
+    assert_eq!(client.next().await, json!({"done": true}));
+    drop(client);
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_jayson_client_is_served() {
+    is_served(JsonRpc::new().trusted()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_jayson_client_is_served_one_answer_at_a_time() {
+    is_served(JsonRpc::new().trusted().one_answer()).await;
+}
+
+fn client(port: u16, framing: Framing) -> Client {
+    let descriptor =
+        ClientDescriptor::jsonrpc("127.0.0.1", port).protocol(ClientProtocol::JsonRpc(framing));
+    Client::new(descriptor.reconnect_enabled(false))
+}
+
+async fn refused(client: &ClientHandle, method: &str, params: Value) -> (i64, String, Value) {
+    match client.call::<_, Value>(method, &params).await {
+        Err(CallError::Failed(CallFailure::Remote(error))) => {
+            let details = error.details_as().expect("JSON").unwrap_or_default();
+            (error.code.number(), error.message.to_string(), details)
+        }
+        other => panic!("{method}: {other:?}"),
+    }
+}
+
+async fn serves_us(framing: Framing) {
+    let mut server = ForeignPeer::start(Language::Node, "jayson_server.js", &[]).await;
+    let template = client(server.port().await, framing);
+    let client = template.clone().connect().await.expect("it listens");
+    let sum: i64 = client.call("add", &(10, 20)).await.expect("an answer");
+    assert_eq!(sum, 30);
+    let sum: i64 = client.call("add", &json!({"a": 10, "b": 20})).await.expect("an answer");
+    assert_eq!(sum, 30);
+    // Our codes for "method not found", "invalid parameters" and "internal error".
+    assert_eq!(refused(&client, "no.such", json!([])).await.0, 4000);
+    let (code, message, _) = refused(&client, "add", json!({"a": 1})).await;
+    assert_eq!((code, &*message), (4001, "add takes a and b"));
+    assert_eq!(refused(&client, "malformed", json!([])).await.0, 1001);
+    let asked = json!({"code": 4711, "message": TEXT});
+    let expected = (4711, TEXT.to_owned(), json!({"asked": true}));
+    assert_eq!(refused(&client, "fail", asked).await, expected);
+    for value in [json!({"text": TEXT, TEXT: [1.5, null, true]}), json!(["ž".repeat(150_000)])] {
+        let back: Value = client.call("echo", &value).await.expect("an answer");
+        assert!(back == value);
+    }
+    client.send("no.such.message", &json!({})).await.expect("it is sent");
+    client.send("note", &json!({"text": TEXT})).await.expect("it is sent");
+    assert_eq!(server.next().await, json!({"note": {"text": TEXT}}));
+    let calls = [("add", json!([1, 2])), ("no.such", json!([])), ("echo", json!([TEXT]))];
+    let outcomes = client.batch(&calls).await.expect("an answer");
+    let [Ok(sum), Err(_), Ok(echo)] = &outcomes[..] else { panic!("{outcomes:?}") };
+    assert_eq!(&sum.data[..], b"3");
+    let echo: Value = serde_json::from_slice(&echo.data).expect("JSON");
+    assert_eq!(echo, json!([TEXT]));
+    let mut calls = JoinSet::new();
+    for n in 0..1000_i64 {
+        let client = client.clone();
+        calls.spawn(async move {
+            let sum: i64 = client.call("add", &(n, n)).await.expect("an answer");
+            assert_eq!(sum, 2 * n);
+        });
+    }
+    calls.join_all().await;
+    client.disconnect().await;
+    let sum: i64 = template.call_once("add", &(1, 2)).await.expect("an answer");
+    assert_eq!(sum, 3);
+    template.send_once("note", &json!({"text": "once"})).await.expect("it is sent");
+    assert_eq!(server.next().await, json!({"note": {"text": "once"}}));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_jayson_server_serves_us_on_lines() {
+    serves_us(Framing::Newline).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_jayson_server_serves_us_with_nothing_between() {
+    serves_us(Framing::Bare).await;
+}
