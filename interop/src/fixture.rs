@@ -132,9 +132,6 @@ pub fn server(descriptor: ServerDescriptor) -> Server {
 
 /// The same methods for JSON-RPC peers, with two that speak to the peer: `ask` calls its method
 /// `answer` with what it got, and `note` comes back as `noted`.
-///
-/// # Panics
-/// When there is no free port.
 pub async fn jsonrpc_server(jsonrpc: JsonRpc) -> (ServerHandle, u16) {
     let server = server(descriptor())
         .rpc("ask", |peer: Peer, Params(question): Params<Value>| async move {
@@ -144,11 +141,17 @@ pub async fn jsonrpc_server(jsonrpc: JsonRpc) -> (ServerHandle, u16) {
         .on("note", |peer: Peer, Data(note): Data<Value>| async move {
             // A peer that has left wants none.
             let _ = peer.try_send("noted", &note);
-        })
-        .listen(Listener::tcp("127.0.0.1", 0).jsonrpc(jsonrpc))
-        .start()
-        .await
-        .expect("a free port");
+        });
+    start_jsonrpc(server, jsonrpc).await
+}
+
+/// Starts a server with a JSON-RPC listener, and gives the port of that.
+///
+/// # Panics
+/// When there is no free port.
+pub async fn start_jsonrpc(server: Server, jsonrpc: JsonRpc) -> (ServerHandle, u16) {
+    let listener = Listener::tcp("127.0.0.1", 0).jsonrpc(jsonrpc);
+    let server = server.listen(listener).start().await.expect("a free port");
     let addresses = server.local_addresses();
     let address = addresses.iter().find(|address| matches!(address, LocalAddress::JsonRpc(_)));
     let port = address.and_then(LocalAddress::socket_address).expect("a TCP address").port();

@@ -4,7 +4,7 @@
 use cndt_interop::{ForeignPeer, Language, fixture, in_time};
 use cndt_tokio::{
     CallError, CallFailure, Client, ClientDescriptor, ClientHandle, ClientProtocol, Data, Framing,
-    JsonRpc, Listener, LocalAddress,
+    JsonRpc,
 };
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
@@ -13,19 +13,12 @@ const TEXT: &str = "zoë \u{2028} 日本語 🦀";
 
 async fn is_served(jsonrpc: JsonRpc) {
     let (sender, mut heard) = tokio::sync::mpsc::unbounded_channel();
-    let server = fixture::server(fixture::descriptor())
-        .on("heard", move |Data(note): Data<Value>| {
+    let server =
+        fixture::server(fixture::descriptor()).on("heard", move |Data(note): Data<Value>| {
             let sender = sender.clone();
             async move { sender.send(note).expect("the test waits for it") }
-        })
-        .listen(Listener::tcp("127.0.0.1", 0).jsonrpc(jsonrpc))
-        .start()
-        .await
-        .expect("a free port");
-    let addresses = server.local_addresses();
-    let address = addresses.iter().find(|address| matches!(address, LocalAddress::JsonRpc(_)));
-    let port = address.and_then(LocalAddress::socket_address).expect("a TCP address").port();
-
+        });
+    let (server, port) = fixture::start_jsonrpc(server, jsonrpc).await;
     let mut client =
         ForeignPeer::start(Language::Node, "jayson_client.js", &[&port.to_string()]).await;
     assert_eq!(client.next().await, json!({"positional": {"result": 30}}));
