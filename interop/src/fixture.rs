@@ -1,13 +1,15 @@
 //! Our side of the tests: a server with everything that the Python scenarios ask for.
 
+use std::fmt;
 use std::time::Duration;
 
 use cndt_tokio::schemars::{self, JsonSchema};
 use cndt_tokio::{
-    Bytes, Data, ErrorCode, JsonRpc, Listener, LocalAddress, Params, Peer, RawParams, RawReply,
-    RpcError, Server, ServerDescriptor, ServerHandle,
+    Bytes, CallError, CallFailure, Data, ErrorCode, JsonRpc, Listener, LocalAddress, Params, Peer,
+    RawParams, RawReply, RpcError, Server, ServerDescriptor, ServerHandle,
 };
 use serde_json::{Value, json};
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use crate::PASSWORD;
 
@@ -156,4 +158,32 @@ pub async fn start_jsonrpc(server: Server, jsonrpc: JsonRpc) -> (ServerHandle, u
     let address = addresses.iter().find(|address| matches!(address, LocalAddress::JsonRpc(_)));
     let port = address.and_then(LocalAddress::socket_address).expect("a TCP address").port();
     (server, port)
+}
+
+/// Text with characters of one to four bytes, and one that ends lines for some.
+pub const TEXT: &str = "zoë \u{2028} 日本語 🦀";
+
+/// Code, message and details of the error that a JSON-RPC peer answered with.
+///
+/// # Panics
+/// When it did not, or its details are not JSON.
+pub fn refusal<T: fmt::Debug>(outcome: Result<T, CallError>) -> (i64, String, Value) {
+    match outcome {
+        Err(CallError::Failed(CallFailure::Remote(error))) => {
+            let details = error.details_as().expect("JSON").unwrap_or_default();
+            (error.code.number(), error.message.to_string(), details)
+        }
+        other => panic!("no answer with an error: {other:?}"),
+    }
+}
+
+/// As [`start_jsonrpc`], and every message `heard` comes out of the channel.
+pub async fn jsonrpc_listener(jsonrpc: JsonRpc) -> (ServerHandle, u16, UnboundedReceiver<Value>) {
+    let (sender, heard) = unbounded_channel();
+    let server = server(descriptor()).on("heard", move |Data(note): Data<Value>| {
+        let sender = sender.clone();
+        async move { sender.send(note).expect("the test waits for it") }
+    });
+    let (server, port) = start_jsonrpc(server, jsonrpc).await;
+    (server, port, heard)
 }

@@ -1,24 +1,14 @@
 //! JSON-RPC with the Node package `jayson`: its client puts each text on a line, its server nothing
 //! between them.
 
+use cndt_interop::fixture::{TEXT, refusal};
 use cndt_interop::{ForeignPeer, Language, fixture, in_time};
-use cndt_tokio::{
-    CallError, CallFailure, Client, ClientDescriptor, ClientHandle, ClientProtocol, Data, Framing,
-    JsonRpc,
-};
+use cndt_tokio::{Client, ClientDescriptor, ClientProtocol, Framing, JsonRpc};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
-const TEXT: &str = "zoë \u{2028} 日本語 🦀";
-
 async fn is_served(jsonrpc: JsonRpc) {
-    let (sender, mut heard) = tokio::sync::mpsc::unbounded_channel();
-    let server =
-        fixture::server(fixture::descriptor()).on("heard", move |Data(note): Data<Value>| {
-            let sender = sender.clone();
-            async move { sender.send(note).expect("the test waits for it") }
-        });
-    let (server, port) = fixture::start_jsonrpc(server, jsonrpc).await;
+    let (server, port, mut heard) = fixture::jsonrpc_listener(jsonrpc).await;
     let mut client =
         ForeignPeer::start(Language::Node, "jayson_client.js", &[&port.to_string()]).await;
     assert_eq!(client.next().await, json!({"positional": {"result": 30}}));
@@ -62,16 +52,6 @@ fn client(port: u16, framing: Framing) -> Client {
     Client::new(descriptor.reconnect_enabled(false))
 }
 
-async fn refused(client: &ClientHandle, method: &str, params: Value) -> (i64, String, Value) {
-    match client.call::<_, Value>(method, &params).await {
-        Err(CallError::Failed(CallFailure::Remote(error))) => {
-            let details = error.details_as().expect("JSON").unwrap_or_default();
-            (error.code.number(), error.message.to_string(), details)
-        }
-        other => panic!("{method}: {other:?}"),
-    }
-}
-
 async fn serves_us(framing: Framing) {
     let mut server = ForeignPeer::start(Language::Node, "jayson_server.js", &[]).await;
     let template = client(server.port().await, framing);
@@ -81,13 +61,13 @@ async fn serves_us(framing: Framing) {
     let sum: i64 = client.call("add", &json!({"a": 10, "b": 20})).await.expect("an answer");
     assert_eq!(sum, 30);
     // Our codes for "method not found", "invalid parameters" and "internal error".
-    assert_eq!(refused(&client, "no.such", json!([])).await.0, 4000);
-    let (code, message, _) = refused(&client, "add", json!({"a": 1})).await;
+    assert_eq!(refusal(client.call::<_, Value>("no.such", &json!([])).await).0, 4000);
+    let (code, message, _) = refusal(client.call::<_, Value>("add", &json!({"a": 1})).await);
     assert_eq!((code, &*message), (4001, "add takes a and b"));
-    assert_eq!(refused(&client, "malformed", json!([])).await.0, 1001);
+    assert_eq!(refusal(client.call::<_, Value>("malformed", &json!([])).await).0, 1001);
     let asked = json!({"code": 4711, "message": TEXT});
     let expected = (4711, TEXT.to_owned(), json!({"asked": true}));
-    assert_eq!(refused(&client, "fail", asked).await, expected);
+    assert_eq!(refusal(client.call::<_, Value>("fail", &asked).await), expected);
     for value in [json!({"text": TEXT, TEXT: [1.5, null, true]}), json!(["ž".repeat(150_000)])] {
         let back: Value = client.call("echo", &value).await.expect("an answer");
         assert!(back == value);

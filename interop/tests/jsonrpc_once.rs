@@ -1,24 +1,14 @@
 //! JSON-RPC with peers that know no framing at all: one request on each connection, read until the
 //! bytes parse.
 
+use cndt_interop::fixture::{TEXT, refusal};
 use cndt_interop::{ForeignPeer, Language, fixture, in_time};
-use cndt_tokio::{
-    CallError, CallFailure, Client, ClientDescriptor, ClientProtocol, Data, Framing, JsonRpc,
-    OnceError,
-};
+use cndt_tokio::{Client, ClientDescriptor, ClientProtocol, Framing, JsonRpc, OnceError};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
-const TEXT: &str = "zoë \u{2028} 日本語 🦀";
-
 async fn is_served(jsonrpc: JsonRpc, more: &[&str]) {
-    let (sender, mut heard) = tokio::sync::mpsc::unbounded_channel();
-    let server =
-        fixture::server(fixture::descriptor()).on("heard", move |Data(note): Data<Value>| {
-            let sender = sender.clone();
-            async move { sender.send(note).expect("the test waits for it") }
-        });
-    let (server, port) = fixture::start_jsonrpc(server, jsonrpc).await;
+    let (server, port, mut heard) = fixture::jsonrpc_listener(jsonrpc).await;
     let port = port.to_string();
     let arguments: Vec<&str> = [&*port].iter().chain(more).copied().collect();
     let mut client = ForeignPeer::start(Language::Python, "once_client.py", &arguments).await;
@@ -68,12 +58,9 @@ fn client(port: u16) -> Client {
     Client::new(descriptor)
 }
 
-async fn refused(client: &Client, method: &str, params: Value) -> (i64, String, Value) {
-    match client.call_once::<_, Value>(method, &params).await {
-        Err(OnceError::Call(CallError::Failed(CallFailure::Remote(error)))) => {
-            let details = error.details_as().expect("JSON").unwrap_or_default();
-            (error.code.number(), error.message.to_string(), details)
-        }
+async fn refused(client: &Client, method: &str) -> (i64, String, Value) {
+    match client.call_once::<_, Value>(method, &json!({})).await {
+        Err(OnceError::Call(error)) => refusal::<Value>(Err(error)),
         other => panic!("{method}: {other:?}"),
     }
 }
@@ -87,11 +74,11 @@ async fn serves_us(arguments: &[&str]) {
         let expected = json!({"request": {"method": "add", "params": params}, "ascii": true});
         assert_eq!(server.next().await, expected);
     }
-    let error = refused(&client, "no.such", json!({})).await;
+    let error = refused(&client, "no.such").await;
     assert_eq!(error, (4000, "Method not found".to_owned(), Value::Null));
-    let error = refused(&client, "boom", json!({})).await;
+    let error = refused(&client, "boom").await;
     assert_eq!(error, (1001, "Internal error".to_owned(), json!("boom zoë")));
-    let error = refused(&client, TEXT, json!({})).await;
+    let error = refused(&client, TEXT).await;
     assert_eq!(error, (4000, "Method not found".to_owned(), Value::Null));
     for method in ["no.such", "boom", TEXT] {
         let expected = json!({"request": {"method": method, "params": {}}, "ascii": true});

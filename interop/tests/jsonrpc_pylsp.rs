@@ -1,14 +1,12 @@
 //! JSON-RPC behind `Content-Length` headers, with the Python package `python-lsp-jsonrpc`.
 
+use cndt_interop::fixture::{TEXT, refusal};
 use cndt_interop::{ForeignPeer, Language, fixture, in_time};
 use cndt_tokio::{
-    CallError, CallFailure, Client, ClientDescriptor, ClientHandle, ClientProtocol, Framing,
-    JsonRpc, Params,
+    Client, ClientDescriptor, ClientHandle, ClientProtocol, Framing, JsonRpc, Params,
 };
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
-
-const TEXT: &str = "zoë \u{2028} 日本語 🦀";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_pylsp_client_is_served() {
@@ -52,16 +50,6 @@ async fn connect(port: u16) -> ClientHandle {
         .expect("it listens")
 }
 
-async fn refused(client: &ClientHandle, method: &str, params: Value) -> (i64, String, Value) {
-    match client.call::<_, Value>(method, &params).await {
-        Err(CallError::Failed(CallFailure::Remote(error))) => {
-            let details = error.details_as().expect("JSON").unwrap_or_default();
-            (error.code.number(), error.message.to_string(), details)
-        }
-        other => panic!("{method}: {other:?}"),
-    }
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_pylsp_server_serves_us() {
     let mut server = ForeignPeer::start(Language::Python, "pylsp_server.py", &[]).await;
@@ -72,17 +60,17 @@ async fn a_pylsp_server_serves_us() {
     let sum: i64 = client.call("add", &json!({"a": 10, "b": 20})).await.expect("an answer");
     assert_eq!(sum, 30);
     // Our codes for "method not found" and "invalid parameters", whatever number says so.
-    let (code, message, _) = refused(&client, "no.such", json!([])).await;
+    let (code, message, _) = refusal(client.call::<_, Value>("no.such", &json!([])).await);
     assert_eq!((code, &*message), (4000, "Method Not Found: no.such"));
-    let (code, message, _) = refused(&client, "add", json!({"a": 1})).await;
+    let (code, message, _) = refusal(client.call::<_, Value>("add", &json!({"a": 1})).await);
     assert_eq!((code, &*message), (4001, "add takes a and b"));
     // The package gives its internal errors the number of invalid parameters.
-    let (code, message, details) = refused(&client, "boom", json!([])).await;
+    let (code, message, details) = refusal(client.call::<_, Value>("boom", &json!([])).await);
     assert_eq!((code, &*message), (4001, "RuntimeError: boom"));
     assert!(details["traceback"].is_array(), "{details}");
     let asked = json!({"code": 4711, "message": TEXT});
     let expected = (4711, TEXT.to_owned(), json!({"asked": true}));
-    assert_eq!(refused(&client, "fail", asked).await, expected);
+    assert_eq!(refusal(client.call::<_, Value>("fail", &asked).await), expected);
     for value in [json!({"text": TEXT, TEXT: [1.5, null, true]}), json!(["ž".repeat(150_000)])] {
         let back: Value = client.call("echo", &value).await.expect("an answer");
         assert!(back == value);
