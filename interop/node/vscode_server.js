@@ -6,6 +6,7 @@ const { rpc, show, open, failure, endWithInput } = require('./vscode_common.js')
 
 function serve(socket) {
     const connection = open(socket);
+    const slow = [];
     connection.onRequest('add', (...params) => {
         // By place or by name, and a token for cancellation behind them.
         const [a, b] = params.length === 3 ? params : [params[0].a, params[0].b];
@@ -27,6 +28,8 @@ function serve(socket) {
     });
     connection.onRequest('ask', async (question) => ({ said: await connection.sendRequest('answer', question) }));
     connection.onRequest('ask_unknown', () => failure(connection.sendRequest('no.such', 1)));
+    connection.onRequest('slow', () => new Promise((resolve) => slow.push(resolve)));
+    connection.onRequest('now', () => slow.splice(0).forEach((resolve) => resolve('late')));
     connection.onRequest('ask_and_cancel', async () => {
         const cancellation = new rpc.CancellationTokenSource();
         const answer = failure(connection.sendRequest('later', { ms: 300 }, cancellation.token));

@@ -41,6 +41,14 @@ def call(method: str, params: Any, in_pieces: int = 0) -> dict[str, Any]:
     return {key: answer[key] for key in ("result", "error") if key in answer}
 
 
+def broken(sent: bytes) -> Any:
+    """What is answered to bytes that are no request."""
+    with connect() as connection:
+        connection.sendall(sent)
+        answer = read_text(connection)
+    return [answer["id"], answer["error"]["code"]]
+
+
 def call_async(method: str, params: Any) -> None:
     """A notification, and gone."""
     with connect() as connection:
@@ -61,6 +69,8 @@ def main() -> None:
     show(invalid=call("add", {"a": "x", "b": 1}))
     show(raised=call("boom", {}))
     show(failed=call("fail", {"code": 4711, "message": "as asked: " + TEXT}))
+    show(refused=call("refuse", {})["error"]["data"])
+    show(broken=[broken(b'{"jsonrpc": "2.0", nonsense}'), broken(b'{"jsonrpc": "2.0", "id": null}')])
     show(text=call("echo", {"text": TEXT, TEXT: [1.5, None, True]}))
     show(pieces=call("echo", {"text": TEXT}, in_pieces=1))
     large = "ž" * 20_000

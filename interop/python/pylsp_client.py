@@ -46,7 +46,7 @@ def main() -> None:
     waiting = [endpoint.request("add", [n, n]) for n in range(1000)]
     show(pipelined=[n for n, future in enumerate(waiting) if future.result(PATIENCE) != 2 * n])
     cancelled = endpoint.request("sleep", {"ms": 1})
-    endpoint.notify("$/cancelRequest", {"id": next(iter(endpoint._server_request_futures), "gone")})
+    endpoint.notify("$/cancelRequest", {"id": "nobody knows it"})
     show(cancelled=cancelled.result(PATIENCE), after=call("add", [1, 1]))
     show(done=True)
     end_with_input()

@@ -177,13 +177,19 @@ pub fn refusal<T: fmt::Debug>(outcome: Result<T, CallError>) -> (i64, String, Va
     }
 }
 
-/// As [`start_jsonrpc`], and every message `heard` comes out of the channel.
+/// As [`start_jsonrpc`], with a method `refuse` whose error has details, and every message `heard`
+/// comes out of the channel.
 pub async fn jsonrpc_listener(jsonrpc: JsonRpc) -> (ServerHandle, u16, UnboundedReceiver<Value>) {
     let (sender, heard) = unbounded_channel();
-    let server = server(descriptor()).on("heard", move |Data(note): Data<Value>| {
-        let sender = sender.clone();
-        async move { sender.send(note).expect("the test waits for it") }
-    });
+    let server = server(descriptor())
+        .rpc("refuse", || async {
+            let error = RpcError::validation("as asked").with_details(&json!({TEXT: [TEXT]}));
+            Err::<(), _>(error.expect("plain JSON"))
+        })
+        .on("heard", move |Data(note): Data<Value>| {
+            let sender = sender.clone();
+            async move { sender.send(note).expect("the test waits for it") }
+        });
     let (server, port) = start_jsonrpc(server, jsonrpc).await;
     (server, port, heard)
 }

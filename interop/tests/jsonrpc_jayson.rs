@@ -75,6 +75,8 @@ async fn serves_us(framing: Framing) {
     client.send("no.such.message", &json!({})).await.expect("it is sent");
     client.send("note", &json!({"text": TEXT})).await.expect("it is sent");
     assert_eq!(server.next().await, json!({"note": {"text": TEXT}}));
+    // It knows no pings, which is an answer too.
+    client.ping().await.expect("an answer");
     let calls = [("add", json!([1, 2])), ("no.such", json!([])), ("echo", json!([TEXT]))];
     let outcomes = client.batch(&calls).await.expect("an answer");
     let [Ok(sum), Err(_), Ok(echo)] = &outcomes[..] else { panic!("{outcomes:?}") };

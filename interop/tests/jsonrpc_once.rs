@@ -25,6 +25,8 @@ async fn is_served(jsonrpc: JsonRpc, more: &[&str]) {
         assert_eq!(error["code"], code, "{said}");
         assert!(error["message"].as_str().is_some_and(|text| text.contains(words)), "{said}");
     }
+    assert_eq!(client.next().await, json!({"refused": {TEXT: [TEXT]}}));
+    assert_eq!(client.next().await, json!({"broken": [[null, -32700], [null, -32600]]}));
     let text = json!({"result": {"text": TEXT, TEXT: [1.5, null, true]}});
     assert_eq!(client.next().await, json!({"text": text}));
     assert_eq!(client.next().await, json!({"pieces": {"result": {"text": TEXT}}}));

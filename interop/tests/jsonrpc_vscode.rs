@@ -95,6 +95,15 @@ async fn a_vscode_server_serves_us() {
     assert_eq!(said["code"], -32601, "{said}");
     let said: Value = client.call("ask_and_cancel", &()).await.expect("an answer");
     assert_eq!(said, json!({"result": "done"}));
+    // It knows no pings, which is an answer too.
+    client.ping().await.expect("an answer");
+    // An answer that nobody waits for any more.
+    let patience = Duration::from_millis(100);
+    let forgotten = tokio::time::timeout(patience, client.call::<_, Value>("slow", &())).await;
+    assert!(forgotten.is_err(), "{forgotten:?}");
+    let () = client.call("now", &()).await.expect("an answer");
+    let sum: i64 = client.call("add", &(1, 2)).await.expect("an answer");
+    assert_eq!(sum, 3);
     let mut calls = JoinSet::new();
     for n in 0..1000_i64 {
         let client = client.clone();
