@@ -153,10 +153,12 @@ impl ClientHandle {
     }
 
     /// Calls several methods at once; outcomes come in the order of the calls. In JSON-RPC they go out
-    /// as one batch, which the server answers together.
+    /// as one batch, which the server answers together; in CNDT one after the other. It does not wait
+    /// for room.
     ///
     /// # Errors
-    /// When they cannot be sent: none of them was.
+    /// When they cannot be sent. In JSON-RPC none of them was; in CNDT those before the one that could
+    /// not be are cancelled, and the server may have begun them.
     pub async fn batch<P: Serialize>(
         &self,
         calls: &[(&str, P)],
