@@ -98,6 +98,17 @@ impl ForeignPeer {
         serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"))
     }
 
+    /// It says next that this step failed with such a code and such words.
+    ///
+    /// # Panics
+    /// When it says something else.
+    pub async fn failed(&mut self, step: &str, code: i64, words: &str) {
+        let said = self.next().await;
+        let error = said[step].get("error").unwrap_or(&said[step]);
+        assert_eq!(error["code"], code, "{said}");
+        assert!(error["message"].as_str().is_some_and(|text| text.contains(words)), "{said}");
+    }
+
     /// Where a server listens on 127.0.0.1, which is the first thing it says.
     ///
     /// # Panics
