@@ -70,12 +70,11 @@ async fn serves_us(framing: Framing) {
     assert_eq!(server.next().await, json!({"note": {"text": TEXT}}));
     // It knows no pings, which is an answer too.
     client.ping().await.expect("an answer");
-    let calls = [("add", json!([1, 2])), ("no.such", json!([])), ("echo", json!([TEXT]))];
-    let outcomes = client.batch(&calls).await.expect("an answer");
+    let batch = client.batch().call("add", &(1, 2)).call("no.such", &()).call("echo", &[TEXT]);
+    let outcomes = batch.await.expect("an answer");
     let [Ok(sum), Err(_), Ok(echo)] = &outcomes[..] else { panic!("{outcomes:?}") };
-    assert_eq!(&sum.data[..], b"3");
-    let echo: Value = serde_json::from_slice(&echo.data).expect("JSON");
-    assert_eq!(echo, json!([TEXT]));
+    assert_eq!(sum.read::<i64>().expect("a number"), 3);
+    assert_eq!(echo.read::<Value>().expect("JSON"), json!([TEXT]));
     let mut calls = JoinSet::new();
     for n in 0..1000_i64 {
         let client = client.clone();

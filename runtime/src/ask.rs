@@ -5,11 +5,10 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use cndt_core::connection::{CallFailure, CallId, SendError};
+use cndt_core::message::Body;
 use cndt_core::rpc::Reply;
 use cndt_core::time::Instant;
-use serde::Serialize;
 
-use crate::call::Arguments;
 use crate::link::{Lane, Link, Place, Slot, TurnError};
 use crate::protocol::{Codec, Protocol};
 use crate::telemetry::{CallMeter, Meters};
@@ -37,16 +36,14 @@ pub(crate) struct Asked(Ask);
 
 impl Asked {
     /// Sends all of them, or none.
-    pub(crate) fn all<P: Serialize>(
+    pub(crate) fn all<B: Body>(
         link: &Arc<Link>,
-        calls: &[(&str, P)],
+        calls: &[(&str, B)],
         timeout: Duration,
     ) -> Result<Vec<Self>, Unanswered> {
         let now = link.machine.now();
-        let calls: Vec<_> =
-            calls.iter().map(|(method, params)| (*method, Arguments::new(params))).collect();
         let mut locked = link.lock();
-        let ids = locked.connection.batch(now, &calls, timeout)?;
+        let ids = locked.connection.batch(now, calls, timeout)?;
         for id in &ids {
             // Whoever waits says so when it is polled.
             locked.calls.insert(*id, Slot::Waiting(Waker::noop().clone()));

@@ -38,6 +38,7 @@
 
 mod ask;
 mod attached;
+mod batch;
 mod call;
 mod call_hasher;
 pub mod client;
@@ -66,6 +67,7 @@ pub mod telemetry;
 pub mod users;
 mod watched;
 
+pub use batch::{Answer, Batch, Outcomes};
 pub use call::{Arguments, Call, RawCall};
 pub use client::{Client, ClientHandle, ConnectionState, Health, Messages};
 pub use deliver::{AckedMessage, Ping, SendMessage};

@@ -12,6 +12,7 @@ use cndt_core::message::{Raw, Typed};
 use cndt_core::wire::Dialect;
 use serde::Serialize;
 
+use crate::batch::Batch;
 use crate::call::{Call, RawCall};
 use crate::client::ClientHandle;
 use crate::deliver::{self, Ping, SendMessage};
@@ -169,6 +170,11 @@ impl Peer {
     pub fn call_raw<'a>(&self, method: &'a str, params: &'a [u8]) -> RawCall<'a, Raw<'a>> {
         let timeout = self.link.owner.call_timeout();
         RawCall::new(Some(Arc::clone(&self.link)), method, Raw(params), timeout)
+    }
+
+    /// Calls several methods at once; see [`Batch`].
+    pub fn batch<'a>(&self) -> Batch<'a> {
+        Batch::new(Some(Arc::clone(&self.link)), self.link.owner.call_timeout())
     }
 
     /// Sends a message; resolves once it is handed to the operating system.

@@ -67,6 +67,8 @@ use open::Open;
 use phase::Phase;
 use send_buffer::SendBuffer;
 
+/// Steps of one time-out: from open to draining, to ending, to closed.
+const STEPS_MAX: usize = 4;
 /// Room that is made for one read.
 const READ_ROOM: usize = 4096;
 
@@ -177,8 +179,14 @@ impl Connection {
     /// Does what is due at `now`; afterwards the next deadline lies later. Harmless when nothing is.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.clock(now);
-        self.step(Phase::on_timeout);
-        self.settle();
+        // What is due may lead to something that is due at once, if a span is configured as nothing.
+        for _ in 0..STEPS_MAX {
+            self.step(Phase::on_timeout);
+            self.settle();
+            if self.next_deadline().is_none_or(|deadline| deadline.at > self.link.now) {
+                break;
+            }
+        }
     }
 
     // Commands

@@ -14,7 +14,7 @@ pub(crate) fn write<T: Serialize + ?Sized>(value: &T, out: &mut BytesMut) -> Res
         .map_err(|error| BodyError::new(alloc::format!("cannot be written as JSON: {error}")))
 }
 
-/// As compact as serde_json's own, but for characters beyond ASCII.
+/// As compact as serde_json's own, but for characters beyond ASCII. (`RawValue` goes out as it is.)
 pub(super) struct Ascii;
 
 impl Formatter for Ascii {

@@ -22,11 +22,16 @@ pub enum Framing {
 }
 
 impl Framing {
-    /// Appends a whole text with what surrounds it.
+    /// Appends a whole text with what surrounds it. On lines, the text's own become spaces.
     pub fn write(self, out: &mut BytesMut, text: &[u8]) {
         match self {
             Self::Newline => {
+                let at = out.len();
                 out.put_slice(text);
+                // In JSON it can only be white space, but here it would end the text.
+                for byte in out.iter_mut().skip(at).filter(|byte| **byte == b'\n') {
+                    *byte = b' ';
+                }
                 out.put_u8(b'\n');
             }
             Self::Bare => out.put_slice(text),

@@ -337,3 +337,12 @@ fn a_list_is_no_item_whatever_is_in_it() {
     let spaced = one(" {\"jsonrpc\":\"2.0\",\"method\":\"m\"} ");
     assert_eq!(spaced, Item::Notification { method: "m".into(), params: None });
 }
+
+#[test]
+fn a_text_of_several_lines_is_written_on_one() {
+    let mut out = BytesMut::from("before\n");
+    Framing::Newline.write(&mut out, b"[1,\r\n \"\\n\"\n]");
+    assert_eq!(&out[..], b"before\n[1,\r  \"\\n\" ]\n");
+    let mut lines = TextDecoder::new(Some(Framing::Newline), 100, 8);
+    assert_eq!(decode(&mut lines, b"[1,\r  \"\\n\" ]\n"), [Ok("[1,\r  \"\\n\" ]".into())]);
+}

@@ -1,3 +1,4 @@
+use alloc::boxed::Box;
 use alloc::string::String;
 
 use bytes::{BufMut, BytesMut};
@@ -20,6 +21,17 @@ pub trait Body {
         let mut msgpack = BytesMut::new();
         self.write(&mut msgpack)?;
         crate::jsonrpc::to_json(&msgpack, out)
+    }
+}
+
+impl<B: Body + ?Sized> Body for Box<B> {
+    fn write(&self, out: &mut BytesMut) -> Result<(), BodyError> {
+        (**self).write(out)
+    }
+
+    #[cfg(feature = "jsonrpc")]
+    fn write_json(&self, out: &mut BytesMut) -> Result<(), BodyError> {
+        (**self).write_json(out)
     }
 }
 

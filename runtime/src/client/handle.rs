@@ -1,18 +1,17 @@
 use std::fmt;
-use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use cndt_core::connection::{CloseReason, Opened, PhaseName, SendError, Stats};
 use cndt_core::message::{Raw, Typed};
-use cndt_core::rpc::{MethodInfo, Reply};
+use cndt_core::rpc::MethodInfo;
 use serde::Serialize;
 
 use super::messages::Messages;
 use super::shared::{ClientShared, ConnectionState, Stage};
-use crate::ask::Asked;
-use crate::call::{Call, RawCall, refused};
+use crate::batch::Batch;
+use crate::call::{Call, RawCall};
 use crate::deliver::{self, Ping, SendMessage};
 use crate::descriptor::ClientDescriptor;
 use crate::error::{CallError, ConnectError, ConnectErrorKind, DeliveryError, NotConnected};
@@ -152,26 +151,9 @@ impl ClientHandle {
         Ok(listed.into_methods())
     }
 
-    /// Calls several methods at once; outcomes come in the order of the calls. In JSON-RPC they go out
-    /// as one batch, which the server answers together; in CNDT one after the other. It does not wait
-    /// for room.
-    ///
-    /// # Errors
-    /// When they cannot be sent. In JSON-RPC none of them was; in CNDT those before the one that could
-    /// not be are cancelled, and the server may have begun them.
-    pub async fn batch<P: Serialize>(
-        &self,
-        calls: &[(&str, P)],
-    ) -> Result<Vec<Result<Reply, CallError>>, CallError> {
-        let link = self.shared.link().ok_or(NotConnected)?;
-        let timeout = self.shared.descriptor.rpc_timeout;
-        let asked = Asked::all(&link, calls, timeout).map_err(|why| refused(why, timeout))?;
-        let mut outcomes = Vec::with_capacity(asked.len());
-        for (mut asked, (method, _)) in asked.into_iter().zip(calls) {
-            let outcome = poll_fn(|cx| asked.poll(cx, method)).await;
-            outcomes.push(outcome.map_err(|why| refused(why, timeout)));
-        }
-        Ok(outcomes)
+    /// Calls several methods at once; see [`Batch`].
+    pub fn batch<'a>(&self) -> Batch<'a> {
+        Batch::new(self.shared.link(), self.shared.descriptor.rpc_timeout)
     }
 
     /// Measures the time there and back.

@@ -167,6 +167,16 @@ pub async fn serves_many_at_once<N: Net>() -> Outcome {
         .start()
         .await?;
     let client = connect::<N>(&server).await?;
+    // Parameters of several types, and a method that is not there.
+    let peer = client.peer().ok_or("not connected")?;
+    for batch in [client.batch(), peer.batch()] {
+        let outcomes = batch.call("late", &(3,)).call("nope", "x").call("late", &[4]).await?;
+        let [Ok(six), Err(CallError::Failed(_)), Ok(eight)] = &outcomes[..] else {
+            return Err(format!("{outcomes:?}").into());
+        };
+        check(six.read::<u64>()? == 6 && eight.read::<u64>()? == 8, &outcomes)?;
+        check(matches!(six.read::<String>(), Err(CallError::Decode(_))), six)?;
+    }
     let done = Arc::new(AtomicUsize::new(0));
     for n in 0..500_u64 {
         let (client, done) = (client.clone(), Arc::clone(&done));

@@ -254,12 +254,16 @@ pub async fn is_spoken_by_clients<R: Runtime>() -> Outcome {
             }
             other => return Err(format!("{other:?}").into()),
         }
-        let calls = [("subtract", json!([9, 1])), ("no.such", json!([])), ("echo", json!(["x"]))];
-        let outcomes = client.batch(&calls).await?;
-        check(outcomes.len() == 3 && outcomes[1].is_err(), &outcomes)?;
-        let results: Vec<_> =
-            [0, 2].map(|index| outcomes[index].as_ref().map(|r| &r.data[..])).into();
-        check(results == [Ok(&b"8"[..]), Ok(&b"[\"x\"]"[..])], &outcomes)?;
+        let batch =
+            client.batch().call("subtract", &(9, 1)).call("no.such", &()).call("echo", &["x"]);
+        let outcomes = batch.await?;
+        let [Ok(difference), Err(_), Ok(echo)] = &outcomes[..] else {
+            return Err(format!("{outcomes:?}").into());
+        };
+        let echo: [String; 1] = echo.read()?;
+        check(difference.read::<i64>()? == 8 && echo == ["x"], &outcomes)?;
+        let nothing = client.batch().await?;
+        check(nothing.is_empty(), nothing)?;
         let methods = client.discover().await?;
         check(methods.iter().any(|method| method.name == "subtract"), &methods)?;
         let document: Value = client.call("rpc.discover", &()).await?;

@@ -381,3 +381,27 @@ fn garbage_before_login_changes_nothing_but_the_connection_it_came_on() {
         assert_eq!(b.pending_bytes(), 0);
     }
 }
+
+#[test]
+fn spans_of_nothing_are_over_at_once() {
+    let mut b = open_server(with(|limits| {
+        limits.drain = Duration::ZERO;
+        limits.linger = Duration::ZERO;
+    }));
+    b.receive(
+        at(1),
+        &cndt(Kind::RpcRequest, 1, &{
+            let mut payload = BytesMut::new();
+            rpc::write_request(&mut payload, "m", &Raw(&[0x80])).unwrap();
+            payload
+        }),
+    );
+    b.close(at(2));
+    b.handle_timeout(at(2));
+    assert!(
+        b.next_deadline().is_none_or(|deadline| deadline.at > at(2)),
+        "{:?}",
+        b.next_deadline()
+    );
+    assert!(b.is_closed());
+}

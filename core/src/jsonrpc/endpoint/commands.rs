@@ -11,7 +11,7 @@ use super::{Endpoint, Phase, SCRATCH_MAX};
 use crate::connection::calls::Awaits;
 use crate::connection::send_buffer::Class;
 use crate::connection::{CallId, CloseReason, Event, SendError, SendId};
-use crate::message::Body;
+use crate::message::{Body, BodyError};
 use crate::time::Instant;
 
 impl Endpoint {
@@ -67,6 +67,13 @@ impl Endpoint {
         timeout: Duration,
     ) -> Result<Vec<CallId>, SendError> {
         self.clock(now);
+        let max = self.config.limits.calls_max;
+        if calls.len() > max {
+            // Waiting would not help.
+            let words =
+                alloc::format!("{} calls in a batch, limits.calls_max is {max}", calls.len());
+            return Err(BodyError::new(words).into());
+        }
         let first = self.admit_call()?;
         let count = u64::try_from(calls.len()).unwrap_or(u64::MAX);
         let room = self.config.limits.calls_max.saturating_sub(self.calls.len());
@@ -90,8 +97,8 @@ impl Endpoint {
         let ids = first..first.saturating_add(count);
         for id in ids.clone() {
             self.calls.open(id, self.now, timeout, Awaits::Answer);
+            self.note_sent();
         }
-        self.note_sent();
         Ok(ids.map(CallId).collect())
     }
 

@@ -269,6 +269,10 @@ fn a_batch_goes_out_together_and_its_answers_come_as_they_like() {
         .collect();
     assert_eq!(ended, [(ids[1], "22".into()), (ids[0], "11".into())]);
     assert_eq!(a.batch::<Nil>(at(1), &[], SECOND), Ok(Vec::new()));
+    assert_eq!(a.stats().messages_sent, 2);
+    let mut small = with(|config| config.limits.calls_max = 1);
+    let refused = small.batch(at(1), &[("m", Nil), ("m", Nil)], SECOND);
+    assert!(matches!(refused, Err(SendError::Body(_))), "no room will ever do: {refused:?}");
 }
 
 #[test]

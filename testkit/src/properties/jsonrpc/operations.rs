@@ -171,6 +171,9 @@ impl Hands {
                         assert_eq!(ids.len(), calls.len());
                         self.called(&ids, begin);
                     }
+                    Err(SendError::Body(error)) => {
+                        assert!(calls.len() > self.config.limits.calls_max, "{error}");
+                    }
                     Err(error) => self.check_refusal(&error),
                 }
             }
