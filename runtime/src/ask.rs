@@ -161,6 +161,16 @@ impl Ask {
         })
     }
 
+    /// The connection it goes over.
+    pub(crate) fn link(&self) -> Option<&Arc<Link>> {
+        self.link.as_ref()
+    }
+
+    /// When it was first polled, if it was and there is a connection.
+    pub(crate) fn began(&self) -> Option<Instant> {
+        (self.began > Instant::ZERO).then_some(self.began)
+    }
+
     /// How the answer is written.
     pub(crate) fn codec(&self) -> Codec {
         self.link.as_ref().map_or(Codec::MessagePack, |link| link.codec)

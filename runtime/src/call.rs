@@ -24,12 +24,13 @@ use std::future::Future;
 use std::marker::PhantomData;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::BytesMut;
 use cndt_core::connection::CallFailure;
 use cndt_core::message::{Body, BodyError, Typed};
+use cndt_core::resilience::RetryPolicy;
 use cndt_core::rpc::Reply;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -38,6 +39,7 @@ use crate::ask::{Ask, Unanswered};
 use crate::error::{CallError, NotConnected};
 use crate::link::Link;
 use crate::protocol::Protocol;
+use crate::retry::Retrying;
 
 /// Parameters of a call: any serde value. Nothing at all is sent as an empty map, because methods
 /// take their parameters by name.
@@ -89,10 +91,26 @@ impl<'a, P: ?Sized, T> Call<'a, P, T> {
         Self { raw: RawCall::new(link, method, Arguments(params), timeout), result: PhantomData }
     }
 
-    /// How long to wait for the answer, time spent waiting for room to send included.
-    pub fn timeout(mut self, timeout: Duration) -> Self {
-        self.raw.ask.timeout = timeout;
-        self
+    pub(crate) fn retrying(self, retrying: Retrying) -> Self {
+        Self { raw: self.raw.retrying(retrying), ..self }
+    }
+
+    /// How long to wait for the answer in all: waiting for room to send, and further attempts with
+    /// the pauses between them, included.
+    pub fn timeout(self, timeout: Duration) -> Self {
+        Self { raw: self.raw.timeout(timeout), ..self }
+    }
+
+    /// How often the call is tried, instead of what the client's descriptor says; see
+    /// [`retry`](crate::retry). Of no effect on calls of a `Peer`, which has only its one connection.
+    pub fn retry(self, policy: RetryPolicy) -> Self {
+        Self { raw: self.raw.retry(policy), ..self }
+    }
+
+    /// Executing it twice does no harm: where calls are repeated, this one also is when it may have
+    /// been executed; see [`retry`](crate::retry).
+    pub fn idempotent(self) -> Self {
+        Self { raw: self.raw.idempotent(), ..self }
     }
 
     /// The same call, giving the whole answer undecoded: what stands beside the result as well.
@@ -137,6 +155,9 @@ pub struct RawCall<'a, B> {
     ask: Ask,
     method: &'a str,
     params: B,
+    /// For all attempts together.
+    timeout: Duration,
+    retrying: Retrying,
 }
 
 impl<'a, B> RawCall<'a, B> {
@@ -146,12 +167,37 @@ impl<'a, B> RawCall<'a, B> {
         params: B,
         timeout: Duration,
     ) -> Self {
-        Self { ask: Ask::new(link, timeout), method, params }
+        let ask = Ask::new(link, timeout);
+        Self { ask, method, params, timeout, retrying: Retrying::new(None) }
     }
 
-    /// How long to wait for the answer, time spent waiting for room to send included.
+    pub(crate) fn retrying(mut self, retrying: Retrying) -> Self {
+        self.retrying = retrying;
+        self
+    }
+
+    /// The connection it goes over.
+    pub(crate) fn link(&self) -> Option<&Arc<Link>> {
+        self.ask.link()
+    }
+
+    /// As [`Call::timeout`].
     pub fn timeout(mut self, timeout: Duration) -> Self {
-        self.ask.timeout = timeout;
+        self.timeout = timeout;
+        self.ask.timeout = self.retrying.first_timeout(timeout);
+        self
+    }
+
+    /// As [`Call::retry`].
+    pub fn retry(mut self, policy: RetryPolicy) -> Self {
+        self.retrying.policy(policy);
+        let timeout = self.timeout;
+        self.timeout(timeout)
+    }
+
+    /// As [`Call::idempotent`].
+    pub fn idempotent(mut self) -> Self {
+        self.retrying.idempotent();
         self
     }
 }
@@ -169,7 +215,19 @@ impl<B: Body> RawCall<'_, B> {
     }
 
     fn poll_reply(&mut self, cx: &mut Context<'_>) -> Poll<Result<Reply, CallError>> {
-        let Self { ask, method, params } = self;
+        loop {
+            if let Some(next) = ready!(self.retrying.poll(cx)) {
+                self.ask = next;
+            }
+            match ready!(self.poll_attempt(cx)) {
+                Ok(reply) => return Poll::Ready(Ok(reply)),
+                Err(error) => self.retrying.failed(&self.ask, self.method, self.timeout, error)?,
+            }
+        }
+    }
+
+    fn poll_attempt(&mut self, cx: &mut Context<'_>) -> Poll<Result<Reply, CallError>> {
+        let Self { ask, method, params, .. } = self;
         let reply =
             ask.poll(cx, |connection, now, left| connection.call(now, method, params, left));
         match &reply {

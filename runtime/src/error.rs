@@ -17,6 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cndt_core::connection::{CallFailure, CloseReason, SendError};
+use cndt_core::limits::LimitError;
 use cndt_core::message::BodyError;
 
 use crate::server::Refusal;
@@ -41,6 +42,12 @@ impl ConfigError {
         value: impl fmt::Display,
     ) -> Self {
         Self { field, expected, value: value.to_string() }
+    }
+}
+
+impl From<LimitError> for ConfigError {
+    fn from(error: LimitError) -> Self {
+        Self { field: error.field, expected: error.expected, value: "that".into() }
     }
 }
 

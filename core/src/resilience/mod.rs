@@ -1,4 +1,5 @@
-//! What keeps one side's haste from becoming the other's trouble. Time is passed in.
+//! What keeps one side's haste from becoming the other's trouble: rate limits, and attempts that are
+//! repeated with pauses between them. Time and randomness are passed in.
 //!
 //! ```
 //! use cndt_core::resilience::{Rate, TokenBucket};
@@ -13,6 +14,10 @@
 //! # Ok::<(), cndt_core::limits::LimitError>(())
 //! ```
 
+mod backoff;
 mod limiter;
+mod retry;
 
+pub use backoff::{Backoff, Delays, Jitter};
 pub use limiter::{Rate, TokenBucket};
+pub use retry::{Retry, RetryBudget, RetryPolicy, RetryShare};

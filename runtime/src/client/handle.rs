@@ -15,7 +15,9 @@ use crate::call::{Call, RawCall};
 use crate::deliver::{self, Ping, SendMessage};
 use crate::descriptor::ClientDescriptor;
 use crate::error::{CallError, ConnectError, ConnectErrorKind, DeliveryError, NotConnected};
+use crate::link::Link;
 use crate::peer::Peer;
+use crate::retry::Retrying;
 use crate::router::listall;
 
 /// A client that has connected or was started. Cheap to clone; when the last one is dropped, the connection is
@@ -93,27 +95,39 @@ impl ClientHandle {
 
     /// Calls a method of the server; see [`Call`].
     ///
-    /// While the client is not connected, it fails at once with [`NotConnected`].
+    /// While the client is not connected, it fails with [`NotConnected`]: at once, unless calls are
+    /// [repeated](crate::retry).
     pub fn call<'a, P: Serialize + ?Sized, T>(
         &self,
         method: &'a str,
         params: &'a P,
     ) -> Call<'a, P, T> {
-        Call::new(self.shared.link(), method, params, self.shared.descriptor.rpc_timeout)
+        let (link, retrying) = self.way();
+        Call::new(link, method, params, self.shared.descriptor.rpc_timeout).retrying(retrying)
     }
 
     /// Calls a method with parameters that are MessagePack already.
     pub fn call_raw<'a>(&self, method: &'a str, params: &'a [u8]) -> RawCall<'a, Raw<'a>> {
-        self.call_body(method, Raw(params), self.shared.descriptor.rpc_timeout)
+        let (link, retrying) = self.way();
+        let timeout = self.shared.descriptor.rpc_timeout;
+        RawCall::new(link, method, Raw(params), timeout).retrying(retrying)
     }
 
+    /// The connection that a call goes over, and how it is repeated.
+    fn way(&self) -> (Option<Arc<Link>>, Retrying) {
+        let link = self.shared.link();
+        let client = link.is_none().then(|| Arc::clone(&self.shared));
+        (link, Retrying::new(client))
+    }
+
+    /// A call that the caller repeats, if anyone.
     pub(crate) fn call_body<'a, B>(
         &self,
         method: &'a str,
         params: B,
         timeout: Duration,
     ) -> RawCall<'a, B> {
-        RawCall::new(self.shared.link(), method, params, timeout)
+        RawCall::new(self.shared.link(), method, params, timeout).retrying(Retrying::never())
     }
 
     /// Sends a message; resolves once it is handed to the operating system.

@@ -2,8 +2,8 @@
 //! or more, are a [pool](crate::pool).
 //!
 //! While a client reconnects, new calls and messages fail at once with `NotConnected`, and calls
-//! that were under way have failed with `ConnectionLost`: whether to repeat them is the caller's
-//! decision.
+//! that were under way have failed with `ConnectionLost`. With a `retry_count` in its descriptor, or a
+//! policy of their own, calls are [repeated](crate::retry) where that is safe.
 //!
 //! ```
 //! use cndt_tokio::{Client, ClientDescriptor, Server, ServerDescriptor};
@@ -27,7 +27,6 @@
 //! # }
 //! ```
 
-mod backoff;
 mod handle;
 mod messages;
 mod session;
@@ -36,8 +35,10 @@ mod shared;
 use std::future::Future;
 use std::marker::PhantomData;
 use std::sync::Arc;
+use std::time::Duration;
 
 use cndt_core::connection::CloseReason;
+use cndt_core::resilience::RetryPolicy;
 use futures_io::{AsyncRead, AsyncWrite};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -54,6 +55,7 @@ use crate::hooks::{HookOutcome, Hooks};
 use crate::link::Link;
 use crate::net::{Plain, TlsClient};
 use crate::pool::{Pool, PoolOptions};
+use crate::retry::{Attempts, Repeat};
 use crate::router::{
     About, Handler, HandlerFailure, IntoAnswer, IntoReply, Method, Route, Router, registration,
 };
@@ -265,6 +267,10 @@ impl<R: Runtime> Client<R> {
     /// Connects, calls one method, and closes the connection: for servers that answer once, as some
     /// JSON-RPC servers do. The client may be used again.
     ///
+    /// It is tried `retry_count` times, each time with a connection of its own, where that is
+    /// [safe](crate::retry): no connection came about, or the call allows it. Each attempt may take
+    /// `connect_timeout` and `rpc_timeout`.
+    ///
     /// # Errors
     /// [`OnceError`]: no connection, or no result.
     pub async fn call_once<P, T>(&self, method: &str, params: &P) -> Result<T, OnceError>
@@ -272,8 +278,33 @@ impl<R: Runtime> Client<R> {
         P: Serialize + ?Sized,
         T: DeserializeOwned,
     {
+        let machine = Machine::of::<R>();
+        let policy = self.descriptor.retry_policy();
+        let mut attempts = Attempts::new(policy, machine.now(), Duration::MAX);
+        let is_idempotent = self.descriptor.is_idempotent(method);
+        loop {
+            let error = match self.try_call(method, params).await {
+                Ok(result) => return Ok(result),
+                Err(error) => error,
+            };
+            let next = match Repeat::after_once(&error, is_idempotent) {
+                Repeat::No => None,
+                Repeat::Unsent => attempts.failed(machine.now(), None),
+                Repeat::Sent { retry_after } => attempts.failed(machine.now(), retry_after),
+            };
+            let Some(at) = next else { return Err(error) };
+            tracing::debug!(target: "cndt", method, %error, "the call is repeated");
+            machine.sleep_until(at).await;
+        }
+    }
+
+    async fn try_call<P, T>(&self, method: &str, params: &P) -> Result<T, OnceError>
+    where
+        P: Serialize + ?Sized,
+        T: DeserializeOwned,
+    {
         let client = self.once().connect().await?;
-        let outcome = client.call(method, params).await;
+        let outcome = client.call(method, params).retry(RetryPolicy::NEVER).await;
         client.disconnect().await;
         Ok(outcome?)
     }
@@ -320,7 +351,8 @@ impl<R: Runtime> Client<R> {
         let router = self.router.finish(About { name, version, description })?;
         let machine = Machine::of::<R>();
         let Self { descriptor, tls, hooks, listening, .. } = self;
-        Ok(Arc::new(ClientShared::new(machine, descriptor, tls, router, hooks, listening)))
+        let shared = ClientShared::new(machine, descriptor, tls, router, hooks, listening)?;
+        Ok(Arc::new(shared))
     }
 
     /// Reads what TLS needs, once for all connections.

@@ -6,7 +6,6 @@ use std::time::Duration;
 use cndt_core::connection::CloseReason;
 use cndt_core::message::auth::{Failure, RefusalCode};
 
-use super::backoff::Backoff;
 use super::handle::ClientHandle;
 use super::shared::{ClientShared, Stage};
 use crate::driver::Driver;
@@ -120,11 +119,8 @@ enum Next {
 /// The first attempt waits at least as long as the server has asked for.
 async fn redial<R: Runtime>(shared: &Arc<ClientShared>, mut at_least: Duration) -> Next {
     let descriptor = &shared.descriptor;
-    let backoff = Backoff {
-        base: descriptor.reconnect_delay,
-        max: descriptor.reconnect_delay_max,
-        multiplier: descriptor.reconnect_delay_multiplier,
-    };
+    let attempts = shared.state.read(|state| state.attempts);
+    let mut delays = descriptor.reconnect_backoff().delays_after(attempts);
     loop {
         let attempt = shared.state.read(|state| state.attempts);
         let attempts_max = descriptor.reconnect_attempts;
@@ -134,7 +130,7 @@ async fn redial<R: Runtime>(shared: &Arc<ClientShared>, mut at_least: Duration) 
         }
         // Without randomness all clients would wait equally long; that is still better than none.
         let random = entropy::draw().map_or(u64::MAX, u64::from_be_bytes);
-        let delay = backoff.delay(attempt, random).max(std::mem::take(&mut at_least));
+        let delay = delays.draw(random).max(std::mem::take(&mut at_least));
         shared.state.change(|state| state.attempts = attempt.saturating_add(1));
         tracing::info!(target: "cndt", attempt = attempt + 1, ?delay, "reconnecting");
         shared.meters.reconnects();

@@ -6,7 +6,6 @@ use cndt_core::auth::Entropy;
 use cndt_core::auth::scram::Keys;
 use cndt_core::connection::{CloseReason, Config, Connection, PhaseName};
 use cndt_core::jsonrpc::Endpoint;
-use cndt_core::limits::LimitError;
 use cndt_core::time::WallAnchor;
 
 use super::handle::{ClientHandle, Guard};
@@ -21,6 +20,7 @@ use crate::net::{BoxTransport, JsonRpc, TlsClient};
 use crate::owner::Owner;
 use crate::peer::ConnectionId;
 use crate::protocol::{Codec, Protocol};
+use crate::retry::Repetitions;
 use crate::router::Router;
 use crate::rt::Machine;
 use crate::telemetry::{Meters, Role};
@@ -36,6 +36,7 @@ pub(crate) struct ClientShared {
     pub(crate) subscribers: Subscribers,
     pub(super) state: Watched<ClientState>,
     pub(crate) meters: Meters,
+    pub(crate) repetitions: Repetitions,
     /// Shared by the user's handles; when it goes, so does the connection.
     pub(super) guard: OnceLock<Weak<Guard>>,
 }
@@ -74,6 +75,15 @@ pub(super) enum Stage {
     Closed,
     /// Closed for good, against the client's will.
     Failed,
+}
+
+impl Stage {
+    const fn is_over(&self) -> bool {
+        match self {
+            Self::Closed | Self::Failed => true,
+            Self::Offline | Self::Connecting | Self::Authenticating(_) | Self::Online(_) => false,
+        }
+    }
 }
 
 /// How a client is connected.
@@ -130,7 +140,7 @@ impl ClientShared {
         router: Router,
         hooks: ClientHooks,
         listening: Vec<Source>,
-    ) -> Self {
+    ) -> Result<Self, ConfigError> {
         let state = ClientState {
             stage: Stage::Offline,
             stopping: false,
@@ -141,7 +151,8 @@ impl ClientShared {
             last_reason: None,
             keys: None,
         };
-        Self {
+        let repetitions = Repetitions::new().map_err(ConfigError::from)?;
+        Ok(Self {
             machine,
             descriptor,
             tls,
@@ -150,8 +161,9 @@ impl ClientShared {
             subscribers: Subscribers::new(listening),
             state: Watched::new(state),
             meters: Meters::new(Role::Client),
+            repetitions,
             guard: OnceLock::new(),
-        }
+        })
     }
 
     /// Begins a connection over `stream`.
@@ -187,20 +199,15 @@ impl ClientShared {
         let now = self.machine.now();
         let wall = WallAnchor { at: now, unix_millis: self.machine.unix_millis() };
         let config = Config { channel_binding: binding, ..self.descriptor.config(wall) };
-        let wrong = |error: LimitError| ConfigError {
-            field: error.field,
-            expected: error.expected,
-            value: "that".into(),
-        };
         if let ClientProtocol::JsonRpc(framing) = self.descriptor.protocol {
             let config = JsonRpc::new().framing(framing).config(config.limits);
-            return Ok(Protocol::json(Endpoint::new(now, config).map_err(wrong)?));
+            return Ok(Protocol::json(Endpoint::new(now, config).map_err(ConfigError::from)?));
         }
         let keys = self.state.read(|state| state.keys.clone());
         let credentials = self.descriptor.credentials(keys)?;
         let entropy = Entropy(entropy::draw()?);
         let connection = Connection::client(now, config, credentials, entropy);
-        Ok(Protocol::cndt(connection.map_err(wrong)?))
+        Ok(Protocol::cndt(connection.map_err(ConfigError::from)?))
     }
 
     pub(crate) fn remember(&self, keys: Keys) {
@@ -208,7 +215,7 @@ impl ClientShared {
     }
 
     /// The connection, if it can be used.
-    pub(super) fn link(&self) -> Option<Arc<Link>> {
+    pub(crate) fn link(&self) -> Option<Arc<Link>> {
         self.state.read(|state| match &state.stage {
             Stage::Online(link) => Some(Arc::clone(link)),
             Stage::Offline
@@ -217,6 +224,21 @@ impl ClientShared {
             | Stage::Closed
             | Stage::Failed => None,
         })
+    }
+
+    /// Whether there will be no connection any more.
+    pub(crate) fn is_over(&self) -> bool {
+        self.state.read(|state| state.stopping || state.stage.is_over())
+    }
+
+    /// Waits until there is a connection that can be used, or there will be none any more.
+    pub(crate) async fn until_usable(&self) {
+        let is_settled = |state: &ClientState| {
+            let is_settled =
+                state.stopping || state.stage.is_over() || matches!(state.stage, Stage::Online(_));
+            is_settled.then_some(())
+        };
+        self.state.until(is_settled).await;
     }
 
     pub(super) fn connection_state(&self) -> ConnectionState {

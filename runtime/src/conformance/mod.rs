@@ -24,6 +24,7 @@ mod net;
 pub mod pool;
 pub mod pressure;
 pub mod replies;
+pub mod retries;
 mod support;
 pub mod transport;
 
@@ -82,6 +83,7 @@ macro_rules! conformance_tests {
                 calls_servers_that_answer_once;
             messages: tells_what_is_not_acknowledged;
             failover: repeats_only_what_has_not_left;
+            retries: repeats_json_rpc;
             pressure: tells_of_unsent_messages is_not_held_up_by_a_client_that_does_not_read
                 drops_what_a_slow_client_is_told_to;
             transport: reads_certificates_from_files binds_the_login_to_the_session
@@ -114,6 +116,9 @@ macro_rules! conformance_tests {
                     closes_when_the_last_handle_is_gone tells_every_server;
                 failover: comes_back_to_who_comes_back leaves_out_who_does_not_answer
                     begins_with_one_server_down tells_why_no_member_connects;
+                retries: asks_again_when_refused_for_now repeats_what_may_be_repeated
+                    gives_each_attempt_its_time waits_for_the_server repeats_a_share_of_the_calls
+                    repeats_in_a_pool;
                 pressure: pings_past_slow_handlers limits_the_rate_of_calls;
             }
         }

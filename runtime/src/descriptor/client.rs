@@ -3,7 +3,8 @@ use std::time::Duration;
 use cndt_core::auth::scram::Keys;
 use cndt_core::auth::{Credentials, UserName};
 use cndt_core::connection::Config;
-use cndt_core::limits::Limits;
+use cndt_core::limits::{LimitError, Limits};
+use cndt_core::resilience::{Backoff, Jitter, RetryPolicy};
 use cndt_core::time::WallAnchor;
 use cndt_core::wire::Dialect;
 
@@ -84,6 +85,15 @@ descriptor! {
         buffer_size: usize = 64 * 1024;
         /// How long a call waits for its answer. 30 s.
         rpc_timeout: Duration = RPC_TIMEOUT;
+        /// How often a call is tried in all, where that is [safe](crate::retry): 1 to 1000. 1 for
+        /// CNDT, 3 for JSON-RPC.
+        retry_count: u32 = 1;
+        /// The first pause between two attempts: between half of this and all of it. 1 s.
+        retry_delay: Duration = Duration::from_secs(1);
+        /// Pauses double, but never grow beyond this. 30 s.
+        retry_delay_max: Duration = Duration::from_secs(30);
+        /// Methods that do no harm when executed twice; see [`retry`](crate::retry). None.
+        idempotent_methods: Vec<String> = Vec::new();
         /// How long a message waits for room in the send queue. 10 s.
         send_timeout: Duration = SEND_TIMEOUT;
         /// How often a ping is sent. 30 s.
@@ -119,7 +129,7 @@ impl ClientDescriptor {
     /// A client of JSON-RPC 2.0 with the default settings, one text on each line.
     pub fn jsonrpc(server_host: impl Into<String>, server_port: u16) -> Self {
         let protocol = ClientProtocol::JsonRpc(Framing::Newline);
-        Self { protocol, ..Self::new(server_host, server_port, "") }
+        Self { protocol, retry_count: 3, ..Self::new(server_host, server_port, "") }
     }
 
     /// Checks every setting.
@@ -196,10 +206,51 @@ impl ClientDescriptor {
         ensure_buffer_size(self.buffer_size)?;
         ensure_positive("rpc_timeout", self.rpc_timeout)?;
         ensure_positive("send_timeout", self.send_timeout)?;
+        self.repeats().map_err(|error| {
+            let (field, value) = match error.field {
+                "backoff.max" => ("retry_delay_max", format!("{:?}", self.retry_delay_max)),
+                "retry.attempts_max" => ("retry_count", self.retry_count.to_string()),
+                _ => ("retry_delay", format!("{:?}", self.retry_delay)),
+            };
+            let expected = match field {
+                "retry_delay" => "must be at most retry_delay_max",
+                _ => error.expected,
+            };
+            ConfigError { field, expected, value }
+        })?;
         ensure_heartbeat(self.heartbeat_interval, self.heartbeat_timeout)?;
         ensure_queues(self.send_queue_size, self.receive_queue_size)?;
         ensure_iterations("password_iterations_min", self.password_iterations_min)?;
         self.user_name().map(drop)
+    }
+
+    fn repeats(&self) -> Result<RetryPolicy, LimitError> {
+        let backoff = Backoff::exponential(self.retry_delay, self.retry_delay_max);
+        let backoff = Backoff { min: self.retry_delay / 2, ..backoff };
+        RetryPolicy::new(self.retry_count, backoff)
+    }
+
+    /// How long to wait before each attempt to reconnect.
+    pub(crate) fn reconnect_backoff(&self) -> Backoff {
+        // Even a lucky draw leaves a server time to breathe.
+        let min = Duration::from_millis(100).min(self.reconnect_delay_max);
+        Backoff {
+            base: self.reconnect_delay.max(min),
+            max: self.reconnect_delay_max,
+            min,
+            multiplier: self.reconnect_delay_multiplier,
+            jitter: Jitter::Full,
+        }
+    }
+
+    /// How calls are repeated.
+    pub(crate) fn retry_policy(&self) -> RetryPolicy {
+        // Checked before there was a client.
+        self.repeats().unwrap_or(RetryPolicy::NEVER)
+    }
+
+    pub(crate) fn is_idempotent(&self, method: &str) -> bool {
+        self.idempotent_methods.iter().any(|idempotent| idempotent == method)
     }
 
     fn user_name(&self) -> Result<UserName, ConfigError> {

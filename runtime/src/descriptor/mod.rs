@@ -131,7 +131,7 @@ pub enum SlowClient {
     Disconnect,
 }
 
-plain_setting!(bool u16 u32 u64 usize f64 String Password Users SlowClient);
+plain_setting!(bool u16 u32 u64 usize f64 String Vec<String> Password Users SlowClient);
 
 impl Setting for Duration {
     fn read<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

@@ -2,11 +2,12 @@ use std::future::Future;
 use std::marker::PhantomData;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use cndt_core::connection::CallFailure;
 use cndt_core::message::{Body, from_slice};
+use cndt_core::resilience::RetryPolicy;
 use cndt_core::rpc::Reply;
 use cndt_core::time::Instant;
 use serde::Serialize;
@@ -16,6 +17,9 @@ use super::PoolShared;
 use crate::call::{Arguments, RawCall};
 use crate::client::ClientHandle;
 use crate::error::{CallError, NotConnected};
+use crate::link::Link;
+use crate::retry::{Attempts, Repeat};
+use crate::rt::Task;
 
 /// A call through a pool, whose result is read as `T`. Made by `PoolHandle::call`.
 ///
@@ -38,6 +42,16 @@ impl<'a, P: ?Sized, T> PoolCall<'a, P, T> {
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.raw.timeout = timeout;
         self
+    }
+
+    /// As [`Call::retry`](crate::Call::retry).
+    pub fn retry(self, policy: RetryPolicy) -> Self {
+        Self { raw: self.raw.retry(policy), ..self }
+    }
+
+    /// As [`Call::idempotent`](crate::Call::idempotent).
+    pub fn idempotent(self) -> Self {
+        Self { raw: self.raw.idempotent(), ..self }
     }
 
     /// The same call, giving the whole answer undecoded: what stands beside the result as well.
@@ -73,13 +87,20 @@ pub struct PoolRawCall<'a, B> {
     method: &'a str,
     params: B,
     timeout: Duration,
+    /// What the call says; otherwise the pool's template does.
+    policy: Option<Box<RetryPolicy>>,
+    is_idempotent: bool,
+    attempts: Option<Box<Attempts>>,
+    /// When it was first polled.
+    began: Instant,
     stage: Stage<'a, B>,
 }
 
 enum Stage<'a, B> {
     New,
-    First(Attempt<'a, B>),
-    Second(Attempt<'a, B>),
+    Asking(Attempt<'a, B>),
+    /// Before the next attempt.
+    Pausing(Task),
     Done,
 }
 
@@ -87,21 +108,47 @@ enum Stage<'a, B> {
 struct Attempt<'a, B> {
     member: usize,
     begun: Instant,
-    /// When the time of the call as a whole is over.
-    expires: Instant,
+    /// If it does not leave, another member gets it at once.
+    may_move: bool,
     call: RawCall<'a, B>,
 }
 
 impl<'a, B> PoolRawCall<'a, B> {
     pub(super) fn new(pool: &Arc<PoolShared>, method: &'a str, params: B) -> Self {
-        let timeout = pool.rpc_timeout;
-        Self { pool: Arc::clone(pool), method, params, timeout, stage: Stage::New }
+        Self {
+            pool: Arc::clone(pool),
+            method,
+            params,
+            timeout: pool.descriptor.rpc_timeout,
+            policy: None,
+            is_idempotent: pool.descriptor.is_idempotent(method),
+            attempts: None,
+            began: Instant::ZERO,
+            stage: Stage::New,
+        }
     }
 
     /// As [`PoolCall::timeout`].
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self
+    }
+
+    /// As [`PoolCall::retry`].
+    pub fn retry(mut self, policy: RetryPolicy) -> Self {
+        self.policy = Some(Box::new(policy));
+        self
+    }
+
+    /// As [`PoolCall::idempotent`].
+    pub fn idempotent(mut self) -> Self {
+        self.is_idempotent = true;
+        self
+    }
+
+    fn policy(&self) -> RetryPolicy {
+        let own = self.policy.as_deref().copied();
+        own.unwrap_or_else(|| self.pool.descriptor.retry_policy())
     }
 }
 
@@ -112,9 +159,9 @@ impl<'a, B: Body + Copy> PoolRawCall<'a, B> {
     /// As [`Call::forget`](crate::Call::forget).
     pub fn forget(self) -> Result<(), CallError> {
         match self.stage {
-            Stage::First(attempt) | Stage::Second(attempt) => return attempt.call.forget(),
+            Stage::Asking(attempt) => return attempt.call.forget(),
             Stage::Done => return Ok(()),
-            Stage::New => {}
+            Stage::New | Stage::Pausing(_) => {}
         }
         let queue = |(member, client): (usize, &ClientHandle)| {
             let call = client.call_body(self.method, self.params, self.timeout);
@@ -131,16 +178,37 @@ impl<'a, B: Body + Copy> PoolRawCall<'a, B> {
         }
     }
 
-    /// Begins on a member that is not `except`; `None` when there is none, or no time.
-    fn begin(&self, expires: Instant, except: Option<usize>) -> Option<Attempt<'a, B>> {
+    /// Begins an attempt on a member, one that is not `except`. `None` when there is none, or no
+    /// time.
+    fn begin(&self, except: Option<usize>) -> Option<Attempt<'a, B>> {
         let begun = self.pool.machine.now();
-        let left = expires.since(begun);
-        if except.is_some() && left.is_zero() {
+        let left = (self.began + self.timeout).since(begun);
+        if left.is_zero() && (except.is_some() || self.attempts.is_some()) {
             return None;
         }
         let (member, client) = self.pool.choose(except)?;
-        let call = client.call_body(self.method, self.params, left);
-        Some(Attempt { member, begun, expires, call })
+        let timeout = self.policy().attempt_within(left);
+        let call = client.call_body(self.method, self.params, timeout);
+        Some(Attempt { member, begun, may_move: except.is_none(), call })
+    }
+
+    /// What follows after an attempt of the policy has failed, over that connection if there was one.
+    fn again(&mut self, error: &CallError, link: Option<&Link>) -> Option<Task> {
+        let machine = self.pool.machine;
+        let now = machine.now();
+        let (is_unsent, retry_after) = match Repeat::after(error, self.is_idempotent) {
+            Repeat::No => return None,
+            Repeat::Unsent => (true, None),
+            Repeat::Sent { retry_after } => (false, retry_after),
+        };
+        let attempts = Attempts::new(self.policy(), self.began, self.timeout);
+        let attempts = self.attempts.get_or_insert_with(|| Box::new(attempts));
+        let at = attempts.failed(now, retry_after)?;
+        if !is_unsent && !link.is_some_and(|link| self.pool.repetitions.allow(link, now)) {
+            return None;
+        }
+        tracing::debug!(target: "cndt", method = self.method, %error, "the call is repeated");
+        Some(machine.sleep_until(at))
     }
 
     /// Notes how one attempt ended, and takes what it has to say of the whole call.
@@ -178,30 +246,38 @@ impl<B: Body + Copy> Future for PoolRawCall<'_, B> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         if matches!(self.stage, Stage::New) {
-            let expires = self.pool.machine.now() + self.timeout;
-            self.stage = self.begin(expires, None).map_or(Stage::Done, Stage::First);
+            self.began = self.pool.machine.now();
+            self.stage = self.begin(None).map_or(Stage::Done, Stage::Asking);
         }
         loop {
-            let (Stage::First(attempt) | Stage::Second(attempt)) = &mut self.stage else {
-                return Poll::Ready(Err(NotConnected.into()));
+            let (error, link) = match &mut self.stage {
+                Stage::New | Stage::Done => (NotConnected.into(), None),
+                Stage::Pausing(pause) => {
+                    ready!(pause.as_mut().poll(cx));
+                    self.stage = self.begin(None).map_or(Stage::Done, Stage::Asking);
+                    continue;
+                }
+                Stage::Asking(attempt) => {
+                    let mut outcome = ready!(Pin::new(&mut attempt.call).poll(cx));
+                    let stage = std::mem::replace(&mut self.stage, Stage::Done);
+                    let Stage::Asking(attempt) = stage else { return Poll::Ready(outcome) };
+                    self.judge(&attempt, &mut outcome);
+                    let error = match outcome {
+                        Ok(reply) => return Poll::Ready(Ok(reply)),
+                        Err(error) => error,
+                    };
+                    let moves = attempt.may_move && has_not_left(&error);
+                    if let Some(second) = moves.then(|| self.begin(Some(attempt.member))).flatten()
+                    {
+                        self.stage = Stage::Asking(second);
+                        continue;
+                    }
+                    (error, attempt.call.link().cloned())
+                }
             };
-            let Poll::Ready(mut outcome) = Pin::new(&mut attempt.call).poll(cx) else {
-                return Poll::Pending;
-            };
-            let stage = std::mem::replace(&mut self.stage, Stage::Done);
-            let (attempt, may_repeat) = match stage {
-                Stage::First(attempt) => (attempt, true),
-                Stage::Second(attempt) => (attempt, false),
-                Stage::New | Stage::Done => return Poll::Ready(outcome),
-            };
-            self.judge(&attempt, &mut outcome);
-            let unsent = outcome.as_ref().is_err_and(has_not_left);
-            if !(may_repeat && unsent) {
-                return Poll::Ready(outcome);
-            }
-            match self.begin(attempt.expires, Some(attempt.member)) {
-                Some(second) => self.stage = Stage::Second(second),
-                None => return Poll::Ready(outcome),
+            match self.again(&error, link.as_deref()) {
+                Some(pause) => self.stage = Stage::Pausing(pause),
+                None => return Poll::Ready(Err(error)),
             }
         }
     }

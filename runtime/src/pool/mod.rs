@@ -41,8 +41,10 @@
 //! # What is repeated
 //!
 //! A call that is known not to have left (`NotConnected`, or `ConnectionLost { sent: false }`) is
-//! made once more, on another member, within the time that it has left. Nothing else is ever repeated:
-//! it may have been executed. Whether to repeat it is the caller's decision.
+//! made once more, at once and on another member, within the time that it has left. What else is
+//! [repeated](crate::retry), after a pause and on whichever member is chosen then, the template's
+//! descriptor says, or the call; by default nothing in CNDT, and in JSON-RPC what cannot have been
+//! executed.
 //!
 //! # Members that are lost
 //!
@@ -60,7 +62,6 @@ use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
-use std::time::Duration;
 
 use cndt_core::connection::CloseReason;
 use cndt_core::time::Instant;
@@ -71,8 +72,10 @@ pub use handle::{MemberHealth, PoolHandle};
 pub use options::PoolOptions;
 
 use crate::client::{Client, ClientHandle};
+use crate::descriptor::ClientDescriptor;
 use crate::entropy;
-use crate::error::{ConnectError, ConnectErrorKind};
+use crate::error::{ConfigError, ConnectError, ConnectErrorKind};
+use crate::retry::Repetitions;
 use crate::rt::{Machine, Runtime};
 use choice::Chooser;
 
@@ -121,7 +124,7 @@ impl<R: Runtime> Pool<R> {
             });
         }
         let template = template.with_tls().await?;
-        let rpc_timeout = template.descriptor().rpc_timeout;
+        let descriptor = template.descriptor().clone();
         let mut members = Vec::with_capacity(options.size * servers.len());
         // Servers take turns, so that a round of calls visits all of them.
         for _ in 0..options.size {
@@ -131,7 +134,8 @@ impl<R: Runtime> Pool<R> {
         }
         let seed = u64::from_be_bytes(entropy::draw()?);
         let chooser = Mutex::new(Chooser::new(options.balance, seed, members.len()));
-        Ok(Arc::new(PoolShared { machine, members, chooser, rpc_timeout }))
+        let repetitions = Repetitions::new().map_err(ConfigError::from)?;
+        Ok(Arc::new(PoolShared { machine, members, chooser, descriptor, repetitions }))
     }
 }
 
@@ -140,7 +144,9 @@ pub(crate) struct PoolShared {
     machine: Machine,
     members: Vec<ClientHandle>,
     chooser: Mutex<Chooser>,
-    rpc_timeout: Duration,
+    /// The template's, for what concerns calls.
+    descriptor: ClientDescriptor,
+    repetitions: Repetitions,
 }
 
 impl PoolShared {

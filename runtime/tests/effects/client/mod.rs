@@ -1,4 +1,5 @@
 mod access;
+mod again;
 mod comeback;
 mod patience;
 mod place;
@@ -16,6 +17,7 @@ crate::effects! { ClientDescriptor:
         connect_timeout rpc_timeout send_timeout heartbeat_interval heartbeat_timeout
         shutdown_timeout
     }
+    paused again { retry_count retry_delay retry_delay_max idempotent_methods }
     paused comeback {
         reconnect_enabled reconnect_attempts reconnect_delay reconnect_delay_max
         reconnect_delay_multiplier
