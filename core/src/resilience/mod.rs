@@ -1,5 +1,9 @@
 //! What keeps one side's haste from becoming the other's trouble: rate limits, and attempts that are
 //! repeated with pauses between them. Time and randomness are passed in.
+//! What keeps one side's haste, or trouble, from becoming the other's. Time is passed in.
+//!
+//! - [`breaker`]: leaves alone who keeps failing.
+//! - [`TokenBucket`]: so much per second, and so much at once.
 //!
 //! ```
 //! use cndt_core::resilience::{Rate, TokenBucket};
@@ -15,9 +19,14 @@
 //! ```
 
 mod backoff;
+pub mod breaker;
 mod limiter;
 mod retry;
 
 pub use backoff::{Backoff, Delays, Jitter};
+pub use breaker::{
+    BreakerConfig, BreakerMetrics, BreakerState, CircuitBreaker, Counting, Outcome, Permit,
+    Rejected, Transition, Why, Window,
+};
 pub use limiter::{Rate, TokenBucket};
 pub use retry::{Retry, RetryBudget, RetryPolicy, RetryShare};
