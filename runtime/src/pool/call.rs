@@ -13,7 +13,8 @@ use cndt_core::time::Instant;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::PoolShared;
+use super::choice::Ended;
+use super::{PoolShared, Trial};
 use crate::call::{Arguments, RawCall};
 use crate::client::ClientHandle;
 use crate::error::{CallError, NotConnected};
@@ -110,6 +111,9 @@ struct Attempt<'a, B> {
     begun: Instant,
     /// If it does not leave, another member gets it at once.
     may_move: bool,
+    trial: Trial,
+    /// When the time of the call as a whole is over.
+    expires: Instant,
     call: RawCall<'a, B>,
 }
 
@@ -209,24 +213,29 @@ impl<'a, B: Body + Copy> PoolRawCall<'a, B> {
         }
         tracing::debug!(target: "cndt", method = self.method, %error, "the call is repeated");
         Some(machine.sleep_until(at))
+        let call = client.call_body(self.method, self.params, left);
+        Some(Attempt { trial: self.pool.begin(member, begun), expires, call })
     }
 
     /// Notes how one attempt ended, and takes what it has to say of the whole call.
-    fn judge(&self, attempt: &Attempt<'_, B>, outcome: &mut Result<Reply, CallError>) {
-        let answered = match outcome {
-            Ok(_) => true,
+    fn judge(&self, trial: &mut Trial, outcome: &mut Result<Reply, CallError>) {
+        trial.ended = match outcome {
+            Ok(_) => Ended::Answered,
             Err(CallError::Failed(failure)) => match failure {
-                CallFailure::Remote(_) | CallFailure::Unreadable(_) | CallFailure::Refused => true,
-                CallFailure::ConnectionLost { .. } => false,
+                CallFailure::Remote(_) | CallFailure::Unreadable(_) | CallFailure::Refused => {
+                    Ended::Answered
+                }
+                CallFailure::ConnectionLost { .. } => Ended::Failed,
                 CallFailure::TimedOut { after } => {
                     *after = self.timeout;
-                    false
+                    Ended::Failed
                 }
             },
             // It never came to a question.
-            Err(CallError::NotConnected(_) | CallError::Send(_) | CallError::Decode(_)) => return,
+            Err(CallError::NotConnected(_) | CallError::Send(_) | CallError::Decode(_)) => {
+                Ended::GivenUp
+            }
         };
-        self.pool.record(attempt.member, attempt.begun, answered);
     }
 }
 
@@ -278,6 +287,25 @@ impl<B: Body + Copy> Future for PoolRawCall<'_, B> {
             match self.again(&error, link.as_deref()) {
                 Some(pause) => self.stage = Stage::Pausing(pause),
                 None => return Poll::Ready(Err(error)),
+            let Poll::Ready(mut outcome) = Pin::new(&mut attempt.call).poll(cx) else {
+                return Poll::Pending;
+            };
+            let stage = std::mem::replace(&mut self.stage, Stage::Done);
+            let (Attempt { mut trial, expires, .. }, may_repeat) = match stage {
+                Stage::First(attempt) => (attempt, true),
+                Stage::Second(attempt) => (attempt, false),
+                Stage::New | Stage::Done => return Poll::Ready(outcome),
+            };
+            let member = trial.member;
+            self.judge(&mut trial, &mut outcome);
+            drop(trial);
+            let unsent = outcome.as_ref().is_err_and(has_not_left);
+            if !(may_repeat && unsent) {
+                return Poll::Ready(outcome);
+            }
+            match self.begin(expires, Some(member)) {
+                Some(second) => self.stage = Stage::Second(second),
+                None => return Poll::Ready(outcome),
             }
         }
     }

@@ -1,5 +1,6 @@
 use std::time::Duration;
 
+use cndt_core::resilience::Permit;
 use cndt_core::time::Instant;
 
 use super::breaker::Breaker;
@@ -33,10 +34,25 @@ pub(super) struct Chooser {
 }
 
 /// What is remembered of one member.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 struct Standing {
     last_turn: u64,
-    breaker: Breaker,
+    breaker: Option<Breaker>,
+}
+
+impl Standing {
+    fn ejected_for(&self, now: Instant) -> Option<Duration> {
+        self.breaker.as_ref()?.ejected_for(now)
+    }
+}
+
+/// How a call on a member ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ended {
+    Answered,
+    Failed,
+    /// Nobody knows how it would have ended.
+    GivenUp,
 }
 
 /// Lesser is better.
@@ -50,7 +66,7 @@ enum Fitness {
 
 impl Chooser {
     pub(super) fn new(balance: Balance, seed: u64, members: usize) -> Self {
-        let standings = vec![Standing::default(); members];
+        let standings = vec![Standing { last_turn: 0, breaker: Breaker::new() }; members];
         Self { balance, turn: 0, random: seed, standings }
     }
 
@@ -66,7 +82,7 @@ impl Chooser {
             let Some(load) = load.filter(|_| Some(place) != except) else { continue };
             let weight = self.weight(load);
             let Some(standing) = self.standings.get(place) else { continue };
-            let fitness = if standing.breaker.ejected_for(now).is_some() {
+            let fitness = if standing.ejected_for(now).is_some() {
                 Fitness::Ejected
             } else if load.is_free {
                 Fitness::Good
@@ -108,17 +124,29 @@ impl Chooser {
         mixed ^ mixed >> 31
     }
 
-    pub(super) fn record(&mut self, member: usize, begun: Instant, now: Instant, answered: bool) {
+    /// A call on this member begins.
+    pub(super) fn begin(&mut self, member: usize, now: Instant) -> Option<Permit> {
+        self.standings.get_mut(member)?.breaker.as_mut()?.begin(now)
+    }
+
+    pub(super) fn record(
+        &mut self,
+        member: usize,
+        now: Instant,
+        permit: Option<Permit>,
+        ended: Ended,
+    ) {
         let Some(standing) = self.standings.get_mut(member) else { return };
-        if answered {
-            standing.breaker.succeeded();
-        } else {
-            standing.breaker.failed(begun, now);
+        let Some(breaker) = &mut standing.breaker else { return };
+        match ended {
+            Ended::Answered => breaker.answered(now, permit),
+            Ended::Failed => breaker.failed(now, permit),
+            Ended::GivenUp => breaker.given_up(now, permit),
         }
     }
 
     pub(super) fn ejected_for(&self, member: usize, now: Instant) -> Option<Duration> {
-        self.standings.get(member)?.breaker.ejected_for(now)
+        self.standings.get(member)?.ejected_for(now)
     }
 }
 
@@ -143,7 +171,8 @@ mod tests {
 
     fn eject(chooser: &mut Chooser, member: usize) {
         for _ in 0..3 {
-            chooser.record(member, NOW, NOW, false);
+            let permit = chooser.begin(member, NOW);
+            chooser.record(member, NOW, permit, Ended::Failed);
         }
     }
 
@@ -192,7 +221,7 @@ mod tests {
         assert_eq!(counts(&mut chooser, &[Some(FREE), paused, None], 9), [0, 9, 0]);
         assert_eq!(counts(&mut chooser, &[Some(FREE), None, None], 9), [9, 0, 0]);
         assert_eq!(chooser.choose(NOW, [Some(FREE), None, None].into_iter(), Some(0)), None);
-        chooser.record(0, NOW, NOW, true);
+        chooser.record(0, NOW, None, Ended::Answered);
         assert_eq!(counts(&mut chooser, &[Some(FREE), paused, Some(FREE)], 8)[1], 0);
         assert_eq!(chooser.ejected_for(0, NOW), None);
     }

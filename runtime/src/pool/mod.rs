@@ -64,6 +64,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 
 use cndt_core::connection::CloseReason;
+use cndt_core::resilience::Permit;
 use cndt_core::time::Instant;
 
 pub use call::{PoolCall, PoolRawCall};
@@ -77,7 +78,7 @@ use crate::entropy;
 use crate::error::{ConfigError, ConnectError, ConnectErrorKind};
 use crate::retry::Repetitions;
 use crate::rt::{Machine, Runtime};
-use choice::Chooser;
+use choice::{Chooser, Ended};
 
 /// A pool that is being put together. Made by [`Client::pool`]; nothing happens before
 /// [`Pool::connect`].
@@ -157,14 +158,30 @@ impl PoolShared {
         Some((chosen, self.members.get(chosen)?))
     }
 
-    /// Takes note of how a call ended that began at `begun`.
-    fn record(&self, member: usize, begun: Instant, answered: bool) {
-        self.chooser().record(member, begun, self.machine.now(), answered);
+    /// A call on this member begins.
+    fn begin(self: &Arc<Self>, member: usize, now: Instant) -> Trial {
+        let permit = self.chooser().begin(member, now);
+        Trial { pool: Arc::clone(self), member, permit, ended: Ended::GivenUp }
     }
 
     // Nothing under this lock panics half way: a poisoned one still holds a whole value.
     fn chooser(&self) -> MutexGuard<'_, Chooser> {
         self.chooser.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A call that counts for the standing of its member, once it is dropped.
+struct Trial {
+    pool: Arc<PoolShared>,
+    member: usize,
+    permit: Option<Permit>,
+    ended: Ended,
+}
+
+impl Drop for Trial {
+    fn drop(&mut self) {
+        let now = self.pool.machine.now();
+        self.pool.chooser().record(self.member, now, self.permit.take(), self.ended);
     }
 }
 

@@ -73,23 +73,26 @@ pub enum Window {
 
 impl Default for BreakerConfig {
     fn default() -> Self {
-        Self {
-            failure_threshold: 5,
-            counting: Counting::InARow,
-            window: Window::Calls(100),
-            failure_rate_percent: None,
-            slow_call_duration: None,
-            slow_call_rate_percent: 50,
-            minimum_calls: 20,
-            open_timeout: Duration::from_secs(60),
-            open_timeout_max: None,
-            success_threshold: 3,
-            half_open_calls_max: 1,
-        }
+        Self::DEFAULT
     }
 }
 
 impl BreakerConfig {
+    /// The defaults, for constants.
+    pub const DEFAULT: Self = Self {
+        failure_threshold: 5,
+        counting: Counting::InARow,
+        window: Window::Calls(100),
+        failure_rate_percent: None,
+        slow_call_duration: None,
+        slow_call_rate_percent: 50,
+        minimum_calls: 20,
+        open_timeout: Duration::from_secs(60),
+        open_timeout_max: None,
+        success_threshold: 3,
+        half_open_calls_max: 1,
+    };
+
     /// Checks every field.
     ///
     /// # Errors
