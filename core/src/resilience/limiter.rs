@@ -104,6 +104,70 @@ impl TokenBucket {
     }
 }
 
+/// Two buckets as one: so many messages, and so many bytes. Either may be without a limit.
+///
+/// ```
+/// use cndt_core::resilience::{Limiter, Rate};
+/// use cndt_core::time::Instant;
+/// use core::time::Duration;
+///
+/// let messages = Some(Rate::per_second(100));
+/// let mut limiter = Limiter::new(messages, Some(Rate::per_second(1000)))?;
+/// let now = Instant::ZERO;
+/// assert!(limiter.take(now, 1, 900).is_ok());
+/// // A message is free, so many bytes are not: nothing is taken.
+/// assert_eq!(limiter.take(now, 1, 200), Err(Duration::from_millis(100)));
+/// assert!(limiter.take(now, 99, 100).is_ok());
+/// # Ok::<(), cndt_core::limits::LimitError>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct Limiter {
+    messages: Option<TokenBucket>,
+    bytes: Option<TokenBucket>,
+}
+
+impl Limiter {
+    /// Two full buckets; `None` is without a limit.
+    ///
+    /// # Errors
+    /// As [`Rate::validate`].
+    pub fn new(messages: Option<Rate>, bytes: Option<Rate>) -> Result<Self, LimitError> {
+        let bucket = |rate: Option<Rate>| rate.map(TokenBucket::new).transpose();
+        Ok(Self { messages: bucket(messages)?, bytes: bucket(bytes)? })
+    }
+
+    /// Takes so many messages with so many bytes in all, or nothing and tells how long it takes until
+    /// both are allowed; `Duration::MAX` if they never are, because they exceed a burst.
+    ///
+    /// # Errors
+    /// The time to wait.
+    pub fn take(&mut self, now: Instant, messages: u64, bytes: u64) -> Result<(), Duration> {
+        let wait = self.time_until_allowed(now, messages, bytes);
+        if !wait.is_zero() {
+            return Err(wait);
+        }
+        if let Some(bucket) = &mut self.messages {
+            bucket.take(now, messages)?;
+        }
+        self.bytes.as_mut().map_or(Ok(()), |bucket| bucket.take(now, bytes))
+    }
+
+    /// How long it takes from `now` until so many messages with so many bytes are allowed; zero if they
+    /// are.
+    pub fn time_until_allowed(&mut self, now: Instant, messages: u64, bytes: u64) -> Duration {
+        let wait = |bucket: &mut Option<TokenBucket>, n| {
+            bucket.as_mut().map_or(Duration::ZERO, |bucket| bucket.time_until_allowed(now, n))
+        };
+        wait(&mut self.messages, messages).max(wait(&mut self.bytes, bytes))
+    }
+
+    /// What may come at once of messages and of bytes; `None` is without a limit.
+    pub fn bursts(&self) -> (Option<u64>, Option<u64>) {
+        let burst = |bucket: &Option<TokenBucket>| bucket.as_ref().map(|b| b.rate.burst);
+        (burst(&self.messages), burst(&self.bytes))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

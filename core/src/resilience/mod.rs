@@ -2,8 +2,10 @@
 //! repeated with pauses between them. Time and randomness are passed in.
 //! What keeps one side's haste, or trouble, from becoming the other's. Time is passed in.
 //!
-//! - [`breaker`]: leaves alone who keeps failing.
-//! - [`TokenBucket`]: so much per second, and so much at once.
+//! - [`breaker`]: leaves alone who keeps failing; [`registry`]: many breakers, by name.
+//! - [`bulkhead`]: so many at once, and so many that wait.
+//! - [`deadline`]: no part takes longer than the whole.
+//! - [`TokenBucket`]: so much per second, and so much at once; [`Limiter`]: of messages and bytes.
 //!
 //! ```
 //! use cndt_core::resilience::{Rate, TokenBucket};
@@ -20,8 +22,11 @@
 
 mod backoff;
 pub mod breaker;
+pub mod bulkhead;
+pub mod deadline;
 mod limiter;
 mod retry;
+pub mod registry;
 
 pub use backoff::{Backoff, Delays, Jitter};
 pub use breaker::{
@@ -30,3 +35,7 @@ pub use breaker::{
 };
 pub use limiter::{Rate, TokenBucket};
 pub use retry::{Retry, RetryBudget, RetryPolicy, RetryShare};
+pub use bulkhead::{Bulkhead, BulkheadConfig, Claim, Entered, Full, Pass, Ticket, TicketId};
+pub use deadline::Deadline;
+pub use limiter::{Limiter, Rate, TokenBucket};
+pub use registry::{BREAKER_NAME_MAX, Breakers, BreakersError, NamedPermit};
