@@ -13,6 +13,7 @@ mod jsonrpc;
 mod login;
 mod msgpack;
 mod operations;
+mod resilience;
 mod session;
 
 use bytes::{Bytes, BytesMut};
@@ -27,6 +28,7 @@ pub use jsonrpc::{
 pub use login::{auth_client, auth_server, login_payloads, scram_texts, verifier};
 pub use msgpack::msgpack;
 pub use operations::operations;
+pub use resilience::{breaker, breakers, bulkhead, limiter};
 pub use session::{connection, envelopes, session};
 
 const DIALECTS: [Dialect; 2] = [Dialect::Cndt, Dialect::Netconduit];
