@@ -1,7 +1,7 @@
-//! What keeps one side's haste from becoming the other's trouble: rate limits, and attempts that are
-//! repeated with pauses between them. Time and randomness are passed in.
-//! What keeps one side's haste, or trouble, from becoming the other's. Time is passed in.
+//! What keeps one side's haste, or trouble, from becoming the other's. Time and randomness are passed
+//! in.
 //!
+//! - [`RetryPolicy`], [`Backoff`], [`RetryBudget`]: what is tried again, when, and how much of it.
 //! - [`breaker`]: leaves alone who keeps failing; [`registry`]: many breakers, by name.
 //! - [`bulkhead`]: so many at once, and so many that wait.
 //! - [`deadline`]: no part takes longer than the whole.
@@ -25,17 +25,16 @@ pub mod breaker;
 pub mod bulkhead;
 pub mod deadline;
 mod limiter;
-mod retry;
 pub mod registry;
+mod retry;
 
 pub use backoff::{Backoff, Delays, Jitter};
 pub use breaker::{
     BreakerConfig, BreakerMetrics, BreakerState, CircuitBreaker, Counting, Outcome, Permit,
     Rejected, Transition, Why, Window,
 };
-pub use limiter::{Rate, TokenBucket};
-pub use retry::{Retry, RetryBudget, RetryPolicy, RetryShare};
 pub use bulkhead::{Bulkhead, BulkheadConfig, Claim, Entered, Full, Pass, Ticket, TicketId};
 pub use deadline::Deadline;
 pub use limiter::{Limiter, Rate, TokenBucket};
 pub use registry::{BREAKER_NAME_MAX, Breakers, BreakersError, NamedPermit};
+pub use retry::{Retry, RetryBudget, RetryPolicy, RetryShare};

@@ -6,7 +6,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use cndt_core::connection::CallFailure;
-use cndt_core::message::{Body, from_slice};
+use cndt_core::message::Body;
 use cndt_core::resilience::RetryPolicy;
 use cndt_core::rpc::Reply;
 use cndt_core::time::Instant;
@@ -77,7 +77,8 @@ impl<P: Serialize + ?Sized, T: DeserializeOwned> Future for PoolCall<'_, P, T> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let reply = Pin::new(&mut self.raw).poll(cx);
-        reply.map(|reply| from_slice(&reply?.data).map_err(CallError::Decode))
+        let codec = self.raw.pool.codec();
+        reply.map(|reply| codec.read(&reply?.data).map_err(CallError::Decode))
     }
 }
 
@@ -107,13 +108,9 @@ enum Stage<'a, B> {
 
 /// The call on one member.
 struct Attempt<'a, B> {
-    member: usize,
-    begun: Instant,
     /// If it does not leave, another member gets it at once.
     may_move: bool,
     trial: Trial,
-    /// When the time of the call as a whole is over.
-    expires: Instant,
     call: RawCall<'a, B>,
 }
 
@@ -193,7 +190,8 @@ impl<'a, B: Body + Copy> PoolRawCall<'a, B> {
         let (member, client) = self.pool.choose(except)?;
         let timeout = self.policy().attempt_within(left);
         let call = client.call_body(self.method, self.params, timeout);
-        Some(Attempt { member, begun, may_move: except.is_none(), call })
+        let trial = self.pool.begin(member, begun);
+        Some(Attempt { trial, may_move: except.is_none(), call })
     }
 
     /// What follows after an attempt of the policy has failed, over that connection if there was one.
@@ -213,8 +211,6 @@ impl<'a, B: Body + Copy> PoolRawCall<'a, B> {
         }
         tracing::debug!(target: "cndt", method = self.method, %error, "the call is repeated");
         Some(machine.sleep_until(at))
-        let call = client.call_body(self.method, self.params, left);
-        Some(Attempt { trial: self.pool.begin(member, begun), expires, call })
     }
 
     /// Notes how one attempt ended, and takes what it has to say of the whole call.
@@ -270,42 +266,25 @@ impl<B: Body + Copy> Future for PoolRawCall<'_, B> {
                     let mut outcome = ready!(Pin::new(&mut attempt.call).poll(cx));
                     let stage = std::mem::replace(&mut self.stage, Stage::Done);
                     let Stage::Asking(attempt) = stage else { return Poll::Ready(outcome) };
-                    self.judge(&attempt, &mut outcome);
+                    let Attempt { mut trial, may_move, call } = attempt;
+                    let member = trial.member;
+                    self.judge(&mut trial, &mut outcome);
+                    drop(trial);
                     let error = match outcome {
                         Ok(reply) => return Poll::Ready(Ok(reply)),
                         Err(error) => error,
                     };
-                    let moves = attempt.may_move && has_not_left(&error);
-                    if let Some(second) = moves.then(|| self.begin(Some(attempt.member))).flatten()
-                    {
+                    let moves = may_move && has_not_left(&error);
+                    if let Some(second) = moves.then(|| self.begin(Some(member))).flatten() {
                         self.stage = Stage::Asking(second);
                         continue;
                     }
-                    (error, attempt.call.link().cloned())
+                    (error, call.link().cloned())
                 }
             };
             match self.again(&error, link.as_deref()) {
                 Some(pause) => self.stage = Stage::Pausing(pause),
                 None => return Poll::Ready(Err(error)),
-            let Poll::Ready(mut outcome) = Pin::new(&mut attempt.call).poll(cx) else {
-                return Poll::Pending;
-            };
-            let stage = std::mem::replace(&mut self.stage, Stage::Done);
-            let (Attempt { mut trial, expires, .. }, may_repeat) = match stage {
-                Stage::First(attempt) => (attempt, true),
-                Stage::Second(attempt) => (attempt, false),
-                Stage::New | Stage::Done => return Poll::Ready(outcome),
-            };
-            let member = trial.member;
-            self.judge(&mut trial, &mut outcome);
-            drop(trial);
-            let unsent = outcome.as_ref().is_err_and(has_not_left);
-            if !(may_repeat && unsent) {
-                return Poll::Ready(outcome);
-            }
-            match self.begin(expires, Some(member)) {
-                Some(second) => self.stage = Stage::Second(second),
-                None => return Poll::Ready(outcome),
             }
         }
     }

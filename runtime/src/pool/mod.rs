@@ -73,9 +73,10 @@ pub use handle::{MemberHealth, PoolHandle};
 pub use options::PoolOptions;
 
 use crate::client::{Client, ClientHandle};
-use crate::descriptor::ClientDescriptor;
+use crate::descriptor::{ClientDescriptor, ClientProtocol};
 use crate::entropy;
 use crate::error::{ConfigError, ConnectError, ConnectErrorKind};
+use crate::protocol::Codec;
 use crate::retry::Repetitions;
 use crate::rt::{Machine, Runtime};
 use choice::{Chooser, Ended};
@@ -162,6 +163,14 @@ impl PoolShared {
     fn begin(self: &Arc<Self>, member: usize, now: Instant) -> Trial {
         let permit = self.chooser().begin(member, now);
         Trial { pool: Arc::clone(self), member, permit, ended: Ended::GivenUp }
+    }
+
+    /// How answers are written.
+    fn codec(&self) -> Codec {
+        match self.descriptor.protocol {
+            ClientProtocol::Cndt => Codec::MessagePack,
+            ClientProtocol::JsonRpc(_) => Codec::Json,
+        }
     }
 
     // Nothing under this lock panics half way: a poisoned one still holds a whole value.

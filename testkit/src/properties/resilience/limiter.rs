@@ -45,7 +45,7 @@ pub fn limiter(data: &[u8]) {
             }
             Err(wait) => {
                 let latest = Instant::from_micros(clock.latest);
-                let mut take = |wait| limiter.clone().take(latest + wait, amounts[0], amounts[1]);
+                let take = |wait| limiter.clone().take(latest + wait, amounts[0], amounts[1]);
                 assert!(take(wait).is_ok(), "told to wait too short");
                 assert!(take(wait - Duration::from_micros(1)).is_err(), "told to wait too long");
             }
