@@ -8,7 +8,7 @@
 //! | [`message`] | frames into meaning and back (MessagePack maps) | who is connected |
 //! | [`auth`] | passwords into proofs | frames |
 //! | [`connection`] | all of it into one CNDT connection, client or server | sockets, handlers |
-//! | [`resilience`] | time into permission: rate limits | the wire |
+//! | [`resilience`] | time and outcomes into permission: breakers, bulkheads, rates | the wire |
 //! | `jsonrpc` | bytes into JSON-RPC 2.0 texts and their meaning, in three framings | CNDT |
 //! | [`rpc`] | what every protocol shares: errors, codes, method descriptions | the wire |
 //!

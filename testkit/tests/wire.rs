@@ -133,7 +133,7 @@ fn the_bomb_is_refused() {
 
 #[test]
 fn the_corpora_hold() {
-    let targets: [(&str, Property); 20] = [
+    let targets: [(&str, Property); 22] = [
         ("header", properties::header),
         ("frame_stream", properties::frame_stream),
         ("frame_round_trip", properties::frame_round_trip),
@@ -154,6 +154,8 @@ fn the_corpora_hold() {
         ("json_endpoint", properties::json_endpoint),
         ("json_operations", properties::json_operations),
         ("json_session", properties::json_session),
+        ("breaker", properties::breaker),
+        ("bulkhead", properties::bulkhead),
     ];
     for (target, property) in targets {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus").join(target);

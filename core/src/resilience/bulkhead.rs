@@ -1,9 +1,9 @@
 //! Bulkheads: so many calls at once, so many that wait for their turn, and the others are refused.
 //!
 //! Whoever enters goes at once, or gets a [`Ticket`] and waits in the order of arrival.
-//! [`Bulkhead::poll_decided`] names the waiters whose turn has come, or whose time is over: wake them,
-//! and each learns by [`Bulkhead::claim`] which of both it is. A ticket can be abandoned at any
-//! moment, also after its turn has come: then the place goes to the next.
+//! [`Bulkhead::poll_decided`] names the waiters whose turn has come, or whose time is over: wake
+//! them, and each learns by [`Bulkhead::claim`] which of both it is. A ticket can be abandoned at
+//! any moment, also after its turn has come: then the place goes to the next.
 //!
 //! ```
 //! use cndt_core::resilience::{Bulkhead, BulkheadConfig, Claim, Entered};
@@ -23,8 +23,8 @@
 //! # Ok::<(), cndt_core::limits::LimitError>(())
 //! ```
 //!
-//! Places that are neither left nor abandoned stay taken. Times may go back; one before an earlier one
-//! counts as that one. Every operation takes logarithmic time.
+//! Places that are neither left nor abandoned stay taken. Times may go back; one before an earlier
+//! one counts as that one. Every operation takes logarithmic time.
 
 #[cfg(test)]
 mod tests;
@@ -145,8 +145,8 @@ pub struct Bulkhead {
     admitted: BTreeSet<TicketId>,
     /// Those of them that nobody was told of.
     admitted_untold: BTreeSet<TicketId>,
-    /// Tickets whose time is over and that nobody was told of. They take places of waiters, so that they
-    /// are bounded.
+    /// Tickets whose time is over and that nobody was told of. They take places of waiters, so that
+    /// they are bounded.
     expired_untold: BTreeSet<TicketId>,
 }
 
@@ -222,8 +222,8 @@ impl Bulkhead {
         }
     }
 
-    /// Names a waiter whose turn has come or whose time is over, once. Ask until there is none, after
-    /// each operation and at [`Bulkhead::next_deadline`].
+    /// Names a waiter whose turn has come or whose time is over, once. Ask until there is none,
+    /// after each operation and at [`Bulkhead::next_deadline`].
     pub fn poll_decided(&mut self, now: Instant) -> Option<TicketId> {
         self.advance(now);
         self.admitted_untold.pop_first().or_else(|| self.expired_untold.pop_first())

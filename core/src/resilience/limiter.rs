@@ -136,8 +136,8 @@ impl Limiter {
         Ok(Self { messages: bucket(messages)?, bytes: bucket(bytes)? })
     }
 
-    /// Takes so many messages with so many bytes in all, or nothing and tells how long it takes until
-    /// both are allowed; `Duration::MAX` if they never are, because they exceed a burst.
+    /// Takes so many messages with so many bytes in all, or nothing and tells how long it takes
+    /// until both are allowed; `Duration::MAX` if they never are, because they exceed a burst.
     ///
     /// # Errors
     /// The time to wait.
@@ -152,8 +152,8 @@ impl Limiter {
         self.bytes.as_mut().map_or(Ok(()), |bucket| bucket.take(now, bytes))
     }
 
-    /// How long it takes from `now` until so many messages with so many bytes are allowed; zero if they
-    /// are.
+    /// How long it takes from `now` until so many messages with so many bytes are allowed; zero if
+    /// they are.
     pub fn time_until_allowed(&mut self, now: Instant, messages: u64, bytes: u64) -> Duration {
         let wait = |bucket: &mut Option<TokenBucket>, n| {
             bucket.as_mut().map_or(Duration::ZERO, |bucket| bucket.time_until_allowed(now, n))

@@ -1,9 +1,10 @@
 //! Circuit breakers by name: one for each service that is called, say.
 //!
-//! A name that was never configured gets the default configuration when it is used first. The number of
-//! names is bounded: when there are as many as may be, the breaker makes room that was used least
-//! recently among those that are closed, have no call under way and were not configured; its counters go
-//! with it. If there is none, the new name is refused. What was configured is never forgotten.
+//! A name that was never configured gets the default configuration when it is used first. The
+//! number of names is bounded: when there are as many as may be, the breaker makes room that was
+//! used least recently among those that are closed, have no call under way and were not configured;
+//! its counters go with it. If there is none, the new name is refused. What was configured is never
+//! forgotten.
 //!
 //! ```
 //! use cndt_core::resilience::{BreakerConfig, BreakerState, Breakers, Outcome};
@@ -148,11 +149,12 @@ impl Breakers {
         }
     }
 
-    /// Gives a name its own configuration, and a closed breaker that has counted nothing. Calls that
-    /// are under way do not count any more.
+    /// Gives a name its own configuration, and a closed breaker that has counted nothing. Calls
+    /// that are under way do not count any more.
     ///
     /// # Errors
-    /// A configuration that makes no sense, or a name that cannot be used. Nothing has changed then.
+    /// A configuration that makes no sense, or a name that cannot be used. Nothing has changed
+    /// then.
     pub fn configure(
         &mut self,
         now: Instant,
@@ -236,8 +238,8 @@ impl Breakers {
         self.entries.is_empty()
     }
 
-    /// The next change of a state that was not told yet. That the time of an open breaker is over is told
-    /// when its name is used next.
+    /// The next change of a state that was not told yet. That the time of an open breaker is over
+    /// is told when its name is used next.
     pub fn poll_transition(&mut self) -> Option<(Arc<str>, Transition)> {
         self.transitions.pop_front()
     }

@@ -3,8 +3,8 @@ use std::time::Duration;
 use cndt_core::resilience::{BreakerConfig, BreakerState, CircuitBreaker, Outcome, Permit};
 use cndt_core::time::Instant;
 
-/// Takes a member out of the choice for a time that grows while it keeps failing. Afterwards everyone
-/// may try it, and one answer puts it back.
+/// Takes a member out of the choice for a time that grows while it keeps failing. Afterwards
+/// everyone may try it, and one answer puts it back.
 const CONFIG: BreakerConfig = BreakerConfig {
     failure_threshold: 3,
     open_timeout: Duration::from_secs(1),

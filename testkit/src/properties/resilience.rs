@@ -1,5 +1,5 @@
-//! Laws of what answers for permission: each machine does what a plain model of it does, which keeps
-//! everything that ever happened and counts anew each time.
+//! Laws of what answers for permission: each machine does what a plain model of it does, which
+//! keeps everything that ever happened and counts anew each time.
 
 mod breaker;
 mod bulkhead;

@@ -30,7 +30,8 @@ pub struct BreakerConfig {
     pub failure_threshold: u32,
     /// Which failures count against `failure_threshold`. Those in a row.
     pub counting: Counting,
-    /// Which calls rates are made of, and failures under [`Counting::InWindow`]. The last 100 calls.
+    /// Which calls rates are made of, and failures under [`Counting::InWindow`]. The last 100
+    /// calls.
     pub window: Window,
     /// It opens when so many percent of the window failed, from 1 to 100. None: never for that.
     pub failure_rate_percent: Option<u8>,
@@ -66,8 +67,8 @@ pub enum Counting {
 pub enum Window {
     /// So many that ended last, from 1 to 10,000. Each takes two bytes.
     Calls(u32),
-    /// Those that ended within this time. It is forgotten in steps of a sixtieth, rounded up to whole
-    /// microseconds, so that up to one step less is looked back at. Takes 2 KiB at most.
+    /// Those that ended within this time. It is forgotten in steps of a sixtieth, rounded up to
+    /// whole microseconds, so that up to one step less is looked back at. Takes 2 KiB at most.
     Time(Duration),
 }
 

@@ -1,7 +1,7 @@
 //! Circuit breakers: whoever keeps failing is left alone for a while, then tried with care.
 //!
-//! Each call asks for a [`Permit`] and reports how it ended. While the breaker is closed all calls may
-//! go; too many failures open it, and calls are refused at once instead of failing slowly. When
+//! Each call asks for a [`Permit`] and reports how it ended. While the breaker is closed all calls
+//! may go; too many failures open it, and calls are refused at once instead of failing slowly. When
 //! `open_timeout` is over it is half-open: a few trials go, and either close it or open it again.
 //!
 //! ```
@@ -32,9 +32,9 @@
 //! # Ok::<(), cndt_core::limits::LimitError>(())
 //! ```
 //!
-//! A call that began before the state changed changes nothing when it ends: a hundred that were under
-//! way when the breaker opened are one occasion. Times may go back; one before an earlier one counts as
-//! that one. Every operation takes constant time, spread over many.
+//! A call that began before the state changed changes nothing when it ends: a hundred that were
+//! under way when the breaker opened are one occasion. Times may go back; one before an earlier one
+//! counts as that one. Every operation takes constant time, spread over many.
 
 mod config;
 mod metrics;
@@ -90,8 +90,8 @@ impl Permit {
 pub struct Rejected {
     /// Open, half-open with all trials under way, or forced open.
     pub state: BreakerState,
-    /// After which time trials begin. None when no time is set: trials are under way, or somebody must
-    /// reset the breaker.
+    /// After which time trials begin. None when no time is set: trials are under way, or somebody
+    /// must reset the breaker.
     pub retry_after: Option<Duration>,
 }
 
@@ -218,7 +218,8 @@ impl CircuitBreaker {
         }
     }
 
-    /// When it changes by itself: it is open until then. Nobody has to tell it that the time is over.
+    /// When it changes by itself: it is open until then. Nobody has to tell it that the time is
+    /// over.
     pub fn next_deadline(&self) -> Option<Instant> {
         match self.phase {
             Phase::Open { until } => Some(until),

@@ -8,11 +8,11 @@ use cndt_core::time::Instant;
 
 use super::{Choices, Clock, pick};
 
-/// A circuit breaker allows, refuses, changes and counts as its model does, in any order of calls and
-/// whatever the clock says; configurations are refused that make no sense, and no others.
+/// A circuit breaker allows, refuses, changes and counts as its model does, in any order of calls
+/// and whatever the clock says; configurations are refused that make no sense, and no others.
 ///
-/// The first bytes are the configuration; then each is something to do, with the bytes behind it as its
-/// arguments.
+/// The first bytes are the configuration; then each is something to do, with the bytes behind it as
+/// its arguments.
 ///
 /// # Panics
 /// When the law is broken.

@@ -5,11 +5,11 @@ use cndt_core::time::Instant;
 
 use super::{Choices, Clock, pick};
 
-/// A bulkhead lets in, holds and refuses as its model does, in any order of calls and whatever the clock
-/// says: never more than may go, nobody overtaken, nobody forgotten, no place lost.
+/// A bulkhead lets in, holds and refuses as its model does, in any order of calls and whatever the
+/// clock says: never more than may go, nobody overtaken, nobody forgotten, no place lost.
 ///
-/// The first bytes are the configuration; then each is something to do, with the bytes behind it as its
-/// arguments.
+/// The first bytes are the configuration; then each is something to do, with the bytes behind it as
+/// its arguments.
 ///
 /// # Panics
 /// When the law is broken.

@@ -5,8 +5,8 @@ use cndt_core::time::Instant;
 
 use super::{Choices, Clock};
 
-/// A limiter of messages and bytes takes both or neither, as exact fractions allow, and the time that it
-/// names is neither too short nor too long.
+/// A limiter of messages and bytes takes both or neither, as exact fractions allow, and the time
+/// that it names is neither too short nor too long.
 ///
 /// The first bytes are the rates; then come amounts and spans of time.
 ///

@@ -9,11 +9,11 @@ use super::{Choices, Clock, pick};
 
 const NAMES: [&str; 8] = ["a", "b", "c", "d", "e", "f", "g", "h"];
 
-/// Breakers by name are so many breakers: what is done to one concerns no other, and what is forgotten
-/// is what may be.
+/// Breakers by name are so many breakers: what is done to one concerns no other, and what is
+/// forgotten is what may be.
 ///
-/// The first bytes are the default configuration and the number of names; then each is something to do,
-/// with the bytes behind it as its arguments.
+/// The first bytes are the default configuration and the number of names; then each is something to
+/// do, with the bytes behind it as its arguments.
 ///
 /// # Panics
 /// When the law is broken.
