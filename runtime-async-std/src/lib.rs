@@ -55,6 +55,12 @@ pub type Client = cndt_runtime::Client<AsyncStd>;
 /// A pool of clients on async-std.
 pub type Pool = cndt_runtime::Pool<AsyncStd>;
 
+/// See [`cndt_runtime::Policy`].
+pub type Policy = cndt_runtime::Policy<AsyncStd>;
+
+/// See [`cndt_runtime::Policies`].
+pub type Policies = cndt_runtime::Policies<AsyncStd>;
+
 /// The async-std runtime.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct AsyncStd;

@@ -48,6 +48,12 @@ pub type Client = cndt_runtime::Client<Smol>;
 /// A pool of clients on smol.
 pub type Pool = cndt_runtime::Pool<Smol>;
 
+/// See [`cndt_runtime::Policy`].
+pub type Policy = cndt_runtime::Policy<Smol>;
+
+/// See [`cndt_runtime::Policies`].
+pub type Policies = cndt_runtime::Policies<Smol>;
+
 /// The smol runtime.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Smol;

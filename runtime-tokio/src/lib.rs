@@ -59,6 +59,12 @@ pub type Client = cndt_runtime::Client<Tokio>;
 /// A pool of clients on tokio.
 pub type Pool = cndt_runtime::Pool<Tokio>;
 
+/// See [`cndt_runtime::Policy`].
+pub type Policy = cndt_runtime::Policy<Tokio>;
+
+/// See [`cndt_runtime::Policies`].
+pub type Policies = cndt_runtime::Policies<Tokio>;
+
 /// The tokio runtime. Use it from inside one, with time and I/O enabled.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Tokio;

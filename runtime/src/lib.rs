@@ -56,6 +56,7 @@ mod link;
 pub mod net;
 mod owner;
 mod peer;
+pub mod policy;
 pub mod pool;
 mod protocol;
 mod race;
@@ -79,6 +80,7 @@ pub use error::{
 };
 pub use net::{Address, Framing, JsonRpc, Listener, LocalAddress, TlsInfo};
 pub use peer::{ConnectionId, Peer};
+pub use policy::{Policies, Policy, PolicyConfig, PolicyError};
 pub use pool::{Balance, MemberHealth, Pool, PoolCall, PoolHandle, PoolOptions, PoolRawCall};
 pub use router::extract::{Data, Extract, Meta, Params, RawParams, State, User};
 pub use router::{
@@ -93,7 +95,9 @@ pub use bytes::Bytes;
 pub use cndt_core as core;
 pub use cndt_core::connection::{CallFailure, CloseReason, Message, Opened, SendError, Stats};
 pub use cndt_core::message::{BodyError, from_slice};
-pub use cndt_core::resilience::{Backoff, Jitter, RetryPolicy};
+pub use cndt_core::resilience::{
+    Backoff, BreakerConfig, BreakerState, BulkheadConfig, Jitter, Rate, RetryPolicy,
+};
 pub use cndt_core::rpc::{ErrorCode, MethodInfo, Page, Reply, RpcError};
 pub use cndt_core::time::Instant;
 pub use cndt_core::wire::Dialect;

@@ -234,6 +234,11 @@ impl Bulkhead {
         self.waiting.first_key_value().map(|(_, deadline)| *deadline)
     }
 
+    /// What was configured.
+    pub fn config(&self) -> &BulkheadConfig {
+        &self.config
+    }
+
     /// Calls that are under way, those included whose turn has come and that have not claimed it.
     pub fn calls(&self) -> usize {
         self.calls

@@ -287,7 +287,7 @@ impl<R: Runtime> Client<R> {
                 Ok(result) => return Ok(result),
                 Err(error) => error,
             };
-            let next = match Repeat::after_once(&error, is_idempotent) {
+            let next = match Repeat::after(&error, is_idempotent) {
                 Repeat::No => None,
                 Repeat::Unsent => attempts.failed(machine.now(), None),
                 Repeat::Sent { retry_after } => attempts.failed(machine.now(), retry_after),

@@ -29,16 +29,14 @@ mod client;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use cndt_core::connection::CallFailure;
 use cndt_core::limits::LimitError;
 use cndt_core::resilience::{Retry, RetryBudget, RetryPolicy, RetryShare};
-use cndt_core::rpc::ErrorCode;
 use cndt_core::time::Instant;
 
 use crate::entropy;
-use crate::error::{CallError, ConnectError, ConnectErrorKind, OnceError};
 use crate::link::Link;
 use crate::peer::ConnectionId;
+use crate::policy::{Classify, Fate};
 
 pub(crate) use client::Retrying;
 
@@ -56,38 +54,14 @@ pub(crate) enum Repeat {
 }
 
 impl Repeat {
-    pub(crate) fn after(error: &CallError, is_idempotent: bool) -> Self {
-        let if_idempotent = if is_idempotent { Self::Sent { retry_after: None } } else { Self::No };
-        match error {
-            CallError::NotConnected(_) => Self::Unsent,
-            CallError::Failed(failure) => match failure {
-                CallFailure::ConnectionLost { sent: false } => Self::Unsent,
-                CallFailure::ConnectionLost { sent: true } | CallFailure::TimedOut { .. } => {
-                    if_idempotent
-                }
-                CallFailure::Remote(error) if error.code == ErrorCode::RateLimited => {
-                    Self::Sent { retry_after: error.retry_after() }
-                }
-                CallFailure::Remote(_) | CallFailure::Unreadable(_) | CallFailure::Refused => {
-                    Self::No
-                }
-            },
-            CallError::Send(_) | CallError::Decode(_) => Self::No,
-        }
-    }
-
-    /// The same for a call on a connection of its own.
-    pub(crate) fn after_once(error: &OnceError, is_idempotent: bool) -> Self {
-        match error {
-            OnceError::Connect(ConnectError { kind, .. }) => match kind {
-                ConnectErrorKind::Io { .. } | ConnectErrorKind::TimedOut { .. } => Self::Unsent,
-                ConnectErrorKind::Config(_)
-                | ConnectErrorKind::Router(_)
-                | ConnectErrorKind::Tls { .. }
-                | ConnectErrorKind::Closed { .. } => Self::No,
-            },
-            OnceError::Call(error) => Self::after(error, is_idempotent),
-            OnceError::Delivery(_) => Self::No,
+    pub(crate) fn after(error: &impl Classify, is_idempotent: bool) -> Self {
+        let verdict = error.verdict();
+        match verdict.fate {
+            Fate::Unsent => Self::Unsent,
+            _ if verdict.may_repeat(is_idempotent) => {
+                Self::Sent { retry_after: verdict.retry_after }
+            }
+            Fate::Refused | Fate::Unknown | Fate::Answered => Self::No,
         }
     }
 }
