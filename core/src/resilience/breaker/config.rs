@@ -42,6 +42,7 @@ pub struct BreakerConfig {
     /// A rate says nothing while the window holds fewer calls. 20.
     pub minimum_calls: u32,
     /// How long it stays open before calls are tried again. 60 s.
+    #[doc(alias = "timeout_seconds")]
     pub open_timeout: Duration,
     /// While trials keep failing, the time doubles up to this. None: it is always the same.
     pub open_timeout_max: Option<Duration>,
