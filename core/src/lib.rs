@@ -10,6 +10,7 @@
 //! | [`connection`] | all of it into one CNDT connection, client or server | sockets, handlers |
 //! | [`resilience`] | time and outcomes into permission: breakers, bulkheads, rates | the wire |
 //! | `jsonrpc` | bytes into JSON-RPC 2.0 texts and their meaning, in three framings | CNDT |
+//! | `webhook` | bytes and secrets into signatures, ids into "seen before", paths into routes | HTTP |
 //! | [`rpc`] | what every protocol shares: errors, codes, method descriptions | the wire |
 //!
 //! # The contract
@@ -103,6 +104,8 @@ pub mod message;
 pub mod resilience;
 pub mod rpc;
 pub mod time;
+#[cfg(feature = "webhook")]
+pub mod webhook;
 pub mod wire;
 
 pub use bytes::Bytes;
