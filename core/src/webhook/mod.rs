@@ -33,6 +33,7 @@
 mod header;
 mod id;
 mod keys;
+mod replay;
 mod scheme;
 mod secret;
 mod stripe;
@@ -44,6 +45,7 @@ mod verifier;
 pub use header::HeaderName;
 pub use id::{DeliveryId, ID_LENGTH_MAX, MessageId, MessageIdError};
 pub use keys::{Keys, Signed};
+pub use replay::{ReplayError, ReplayGuard, ReplayLimits, Settlement, Ticket};
 pub use scheme::{Scheme, SchemeError};
 pub use secret::{KeyError, SECRETS_MAX, STANDARD_LENGTH, Secret};
 pub use timestamp::Tolerance;
