@@ -34,6 +34,7 @@ mod header;
 mod id;
 mod keys;
 mod replay;
+mod route;
 mod scheme;
 mod secret;
 mod stripe;
@@ -46,6 +47,9 @@ pub use header::HeaderName;
 pub use id::{DeliveryId, ID_LENGTH_MAX, MessageId, MessageIdError};
 pub use keys::{Keys, Signed};
 pub use replay::{ReplayError, ReplayGuard, ReplayLimits, Settlement, Ticket};
+pub use route::{
+    Found, PATH_LENGTH_MAX, PATTERN_LENGTH_MAX, PathError, ROUTES_MAX, RouteError, Routes,
+};
 pub use scheme::{Scheme, SchemeError};
 pub use secret::{KeyError, SECRETS_MAX, STANDARD_LENGTH, Secret};
 pub use timestamp::Tolerance;
