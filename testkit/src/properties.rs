@@ -15,6 +15,7 @@ mod msgpack;
 mod operations;
 mod resilience;
 mod session;
+mod webhook;
 
 use bytes::{Bytes, BytesMut};
 use cndt_core::wire::{
@@ -30,6 +31,7 @@ pub use msgpack::msgpack;
 pub use operations::operations;
 pub use resilience::{breaker, breakers, bulkhead, limiter};
 pub use session::{connection, envelopes, session};
+pub use webhook::{webhook_routes, webhook_verify};
 
 const DIALECTS: [Dialect; 2] = [Dialect::Cndt, Dialect::Netconduit];
 

@@ -156,6 +156,8 @@ fn the_corpora_hold() {
         ("json_session", properties::json_session),
         ("breaker", properties::breaker),
         ("bulkhead", properties::bulkhead),
+        ("webhook_verify", properties::webhook_verify),
+        ("webhook_routes", properties::webhook_routes),
     ];
     for (target, property) in targets {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus").join(target);
