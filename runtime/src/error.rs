@@ -62,6 +62,15 @@ pub enum RouterError {
         /// The name.
         name: String,
     },
+    /// A path of webhooks that cannot be registered.
+    #[cfg(feature = "webhook")]
+    #[error("webhooks on `{path}`: {error}")]
+    WebhookRoute {
+        /// The path, as it was given.
+        path: String,
+        /// What is wrong with it.
+        error: cndt_core::webhook::RouteError,
+    },
     /// A handler asks for state that nobody provides.
     #[error("`{handler}` takes State<{type_name}>, but no `.state(…)` provides one; add it")]
     MissingState {

@@ -51,6 +51,8 @@ mod driver;
 mod entropy;
 pub mod error;
 pub mod hooks;
+#[cfg(feature = "webhook")]
+mod http;
 mod line;
 mod link;
 pub mod net;
@@ -68,6 +70,8 @@ pub mod server;
 pub mod telemetry;
 pub mod users;
 mod watched;
+#[cfg(feature = "webhook")]
+pub mod webhook;
 
 pub use batch::{Answer, Batch, Outcomes};
 pub use call::{Arguments, Call, RawCall};

@@ -133,7 +133,7 @@ fn the_bomb_is_refused() {
 
 #[test]
 fn the_corpora_hold() {
-    let targets: [(&str, Property); 22] = [
+    let targets: [(&str, Property); 24] = [
         ("header", properties::header),
         ("frame_stream", properties::frame_stream),
         ("frame_round_trip", properties::frame_round_trip),

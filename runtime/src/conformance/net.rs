@@ -1,6 +1,8 @@
 //! What cases run over.
 
+use std::io;
 use std::marker::PhantomData;
+use std::net::SocketAddr;
 #[cfg(unix)]
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -14,6 +16,7 @@ use rustls::{ClientConfig, RootCertStore, ServerConfig};
 
 use crate::client::Client;
 use crate::descriptor::{ClientDescriptor, ServerDescriptor};
+use crate::net::{BoxTransport, TlsClient};
 use crate::rt::Runtime;
 use crate::server::{Server, ServerHandle};
 
@@ -116,6 +119,12 @@ impl<R: Runtime> Net for Tls<R> {
     fn same_place(descriptor: ServerDescriptor, before: &ServerHandle) -> ServerDescriptor {
         Tcp::<R>::same_place(descriptor, before)
     }
+}
+
+/// A stream to whoever speaks TLS there with a certificate of the shared authority.
+pub(super) async fn tls_stream<R: Runtime>(address: SocketAddr) -> io::Result<BoxTransport> {
+    let tls = TlsClient::new(Authority::shared().client_config(), false);
+    tls.connect("localhost", R::default().connect(address).await?).await
 }
 
 /// Issues certificates for `localhost` and `127.0.0.1`, and for clients.

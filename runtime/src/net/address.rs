@@ -83,6 +83,8 @@ pub enum LocalAddress {
     Unix(PathBuf),
     /// One of them, where JSON-RPC is spoken: `jsonrpc://…`, `jsonrpcs://…`, `jsonrpc+unix:…`.
     JsonRpc(Box<LocalAddress>),
+    /// One of them, where webhooks are received: `http://…`, `https://…`, `http+unix:…`.
+    Http(Box<LocalAddress>),
 }
 
 impl LocalAddress {
@@ -91,7 +93,7 @@ impl LocalAddress {
         match self {
             Self::Tcp(address) | Self::Tls(address) => Some(*address),
             Self::Unix(_) => None,
-            Self::JsonRpc(address) => address.socket_address(),
+            Self::JsonRpc(address) | Self::Http(address) => address.socket_address(),
         }
     }
 }
@@ -106,6 +108,11 @@ impl fmt::Display for LocalAddress {
                 Self::Tcp(address) => write!(f, "jsonrpc://{address}"),
                 Self::Tls(address) => write!(f, "jsonrpcs://{address}"),
                 other => write!(f, "jsonrpc+{other}"),
+            },
+            Self::Http(address) => match &**address {
+                Self::Tcp(address) => write!(f, "http://{address}"),
+                Self::Tls(address) => write!(f, "https://{address}"),
+                other => write!(f, "http+{other}"),
             },
         }
     }

@@ -1,6 +1,8 @@
 use std::path::PathBuf;
 
 use super::{Address, JsonRpc};
+#[cfg(feature = "webhook")]
+use crate::webhook::Webhooks;
 
 /// One more place where a server listens. See `Server::listen`.
 #[derive(Debug, Clone)]
@@ -15,6 +17,8 @@ pub struct Listener {
 pub(crate) enum ListenerProtocol {
     Cndt,
     JsonRpc(JsonRpc),
+    #[cfg(feature = "webhook")]
+    Webhooks(Box<Webhooks>),
 }
 
 /// Whether a listener speaks TLS.
@@ -45,6 +49,14 @@ impl Listener {
     #[must_use]
     pub fn jsonrpc(mut self, settings: JsonRpc) -> Self {
         self.protocol = ListenerProtocol::JsonRpc(settings);
+        self
+    }
+
+    /// Receives webhooks over HTTP in place of CNDT; see [`webhook`](crate::webhook).
+    #[cfg(feature = "webhook")]
+    #[must_use]
+    pub fn webhooks(mut self, settings: Webhooks) -> Self {
+        self.protocol = ListenerProtocol::Webhooks(Box::new(settings));
         self
     }
 

@@ -73,7 +73,7 @@ pub struct Params<T>(pub T);
 
 impl<T: DeserializeOwned + JsonSchema + Send + 'static> Extract for Params<T> {
     fn extract(context: &CallContext) -> Result<Self, RpcError> {
-        let codec = context.link.codec;
+        let codec = context.codec();
         let payload = codec.fields(&context.payload);
         codec.read(payload).map(Self).map_err(|error| wrong::<T>(context, payload, error))
     }
@@ -94,7 +94,7 @@ pub struct Data<T>(pub T);
 impl<T: DeserializeOwned + Send + 'static> Extract for Data<T> {
     fn extract(context: &CallContext) -> Result<Self, RpcError> {
         let payload = context.payload.as_ref();
-        let read = context.link.codec.read(payload);
+        let read = context.codec().read(payload);
         read.map(Self).map_err(|error| wrong::<T>(context, payload, error))
     }
 }
@@ -105,7 +105,7 @@ fn wrong<T: DeserializeOwned>(context: &CallContext, payload: &[u8], error: Body
     let name = context.name();
     let wrong =
         |words: &str| RpcError::validation(format!("Invalid parameters for {name}: {words}"));
-    match context.link.codec.wrong_field::<T>(payload) {
+    match context.codec().wrong_field::<T>(payload) {
         Some((path, words)) => wrong(&format!("`{path}`: {words}")).field(&path),
         None => wrong(&error.to_string()),
     }
@@ -118,7 +118,7 @@ pub struct RawParams(pub Bytes);
 
 impl Extract for RawParams {
     fn extract(context: &CallContext) -> Result<Self, RpcError> {
-        match context.link.codec {
+        match context.codec() {
             Codec::MessagePack => Ok(Self(context.payload.clone())),
             Codec::Json => to_msgpack(&context.payload)
                 .map(Self)
@@ -169,7 +169,8 @@ pub struct User(pub UserName);
 
 impl Extract for User {
     fn extract(context: &CallContext) -> Result<Self, RpcError> {
-        context.peer().user().map(Self).ok_or_else(RpcError::auth_required)
+        let user = context.peer().and_then(|peer| peer.user());
+        user.map(Self).ok_or_else(RpcError::auth_required)
     }
 }
 
@@ -181,20 +182,20 @@ impl Extract for CallContext {
 
 impl Extract for Peer {
     fn extract(context: &CallContext) -> Result<Self, RpcError> {
-        Ok(context.peer())
+        context.peer().ok_or_else(|| RpcError::internal("the handler takes a Peer from a webhook"))
     }
 }
 
 impl Extract for ServerHandle {
     fn extract(context: &CallContext) -> Result<Self, RpcError> {
-        let server = context.peer().server();
+        let server = context.server();
         server.ok_or_else(|| RpcError::internal("the handler takes a ServerHandle on a client"))
     }
 }
 
 impl Extract for ClientHandle {
     fn extract(context: &CallContext) -> Result<Self, RpcError> {
-        let client = context.peer().client();
+        let client = context.peer().and_then(|peer| peer.client());
         client.ok_or_else(|| RpcError::internal("the handler takes a ClientHandle on a server"))
     }
 }

@@ -11,9 +11,9 @@ use crate::peer::Peer;
 /// Errors that a method answers with are results, not failures, and are not told.
 #[derive(Debug, Clone)]
 pub struct HandlerFailure {
-    /// Who sent what was handled.
-    pub peer: Peer,
-    /// The method's name, or the message's type.
+    /// Who sent what was handled; `None` for webhooks.
+    pub peer: Option<Peer>,
+    /// The method's name, the message's type, or the webhook's path.
     pub name: String,
     /// What kind of handler it was.
     pub kind: HandlerKind,
@@ -30,6 +30,8 @@ pub enum HandlerKind {
     Method,
     /// Messages of a type.
     Message,
+    /// Webhooks on a path.
+    Webhook,
 }
 
 /// How a handler can fail.
@@ -61,6 +63,7 @@ impl fmt::Display for HandlerKind {
         f.write_str(match self {
             Self::Method => "method",
             Self::Message => "message",
+            Self::Webhook => "webhook",
         })
     }
 }

@@ -3,6 +3,8 @@ use std::marker::PhantomData;
 use std::pin::{Pin, pin};
 
 use bytes::Bytes;
+#[cfg(feature = "webhook")]
+use cndt_core::message::Body as _;
 use cndt_core::rpc::RpcError;
 use schemars::{Schema, SchemaGenerator};
 
@@ -180,6 +182,55 @@ where
     }
 }
 
+/// A webhook handler whose types are forgotten.
+#[cfg(feature = "webhook")]
+pub(crate) trait ErasedWebhook: Send + Sync {
+    /// The result as JSON, or what the sender is told instead.
+    fn run(&self, context: CallContext) -> Delivering;
+    fn missing_state(&self, states: &States) -> Option<&'static str>;
+}
+
+/// A webhook that is being handled.
+#[cfg(feature = "webhook")]
+pub(crate) type Delivering = Pin<Box<dyn Future<Output = Result<Bytes, RpcError>> + Send>>;
+
+#[cfg(feature = "webhook")]
+impl<H, A, M> ErasedWebhook for Typed<H, A, M>
+where
+    H: Handler<A, Output: IntoReply<M>>,
+    A: 'static,
+    M: 'static,
+{
+    fn run(&self, context: CallContext) -> Delivering {
+        let begun = contain(|| self.handler.call(&context));
+        Box::pin(async move {
+            let outcome = match begun {
+                Ok(Ok(future)) => Contained(pin!(future)).await,
+                Ok(Err(error)) => return Err(error),
+                Err(why) => Err(why),
+            };
+            let (cause, words) = match outcome.map(IntoReply::into_reply) {
+                Ok(Ok(answered)) => {
+                    let mut json = bytes::BytesMut::new();
+                    match answered.body.write_json(&mut json) {
+                        Ok(()) => return Ok(json.freeze()),
+                        Err(error) => (FailureCause::Unsendable, error.to_string()),
+                    }
+                }
+                Ok(Err(error)) => return Err(error),
+                Err(why) => (FailureCause::Panicked, why),
+            };
+            let error = RpcError::internal(format!("Error in {}: {words}", context.name()));
+            report(&context, HandlerKind::Webhook, cause, error.clone()).await;
+            Err(error)
+        })
+    }
+
+    fn missing_state(&self, states: &States) -> Option<&'static str> {
+        H::missing_state(states)
+    }
+}
+
 /// What a message handler gives; failures are told to whom they concern.
 async fn answer<H, A, M>(
     begun: Result<Result<H::Future, RpcError>, String>,
@@ -220,7 +271,7 @@ async fn report(context: &CallContext, kind: HandlerKind, cause: FailureCause, e
         }
     }
     handler_failed(kind, cause);
-    let hooks = context.link.owner.router().failures();
+    let hooks = context.failures();
     if !hooks.is_empty() {
         hooks.run(HandlerFailure::new(context, kind, cause, error)).await;
     }

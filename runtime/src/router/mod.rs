@@ -39,6 +39,8 @@ mod respond;
 mod response;
 mod route;
 mod schema;
+#[cfg(feature = "webhook")]
+mod webhooks;
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -47,8 +49,11 @@ use std::sync::Arc;
 use cndt_core::connection::{Message, Request};
 use cndt_core::message::Text;
 use cndt_core::rpc::{MethodInfo, RpcError};
+#[cfg(feature = "webhook")]
+use cndt_core::webhook::{Found, PathError};
 use schemars::{Schema, SchemaGenerator};
 
+pub(crate) use context::Origin;
 pub use context::{CallContext, States};
 pub use extract::Extract;
 pub use failure::{FailureCause, HandlerFailure, HandlerKind};
@@ -65,9 +70,15 @@ use crate::link::Link;
 use crate::protocol::Codec;
 use crate::rt::Task;
 use crate::telemetry::MethodMeter;
+#[cfg(feature = "webhook")]
+use crate::webhook::Webhook;
 use handler::{ErasedMessage, ErasedMethod, Typed};
 use respond::{Responder, answer_message};
 use route::Access;
+#[cfg(feature = "webhook")]
+pub(crate) use webhooks::WebhookHandler;
+#[cfg(feature = "webhook")]
+use webhooks::Webhooks;
 
 /// See the [module](self). Cheap to clone: clones share handlers and states.
 #[derive(Clone)]
@@ -78,6 +89,8 @@ pub struct Router {
     other_methods: MethodMeter,
     messages: BTreeMap<String, Vec<RegisteredMessage>>,
     default_message: Option<Arc<dyn ErasedMessage>>,
+    #[cfg(feature = "webhook")]
+    webhooks: Webhooks,
     failures: Hooks<HandlerFailure>,
     states: Arc<States>,
     problems: Vec<RouterError>,
@@ -108,6 +121,8 @@ impl Default for Router {
             other_methods: MethodMeter::of_others(),
             messages: BTreeMap::new(),
             default_message: None,
+            #[cfg(feature = "webhook")]
+            webhooks: Webhooks::default(),
             failures: Hooks::new("on_error"),
             states: Arc::default(),
             problems: Vec::new(),
@@ -202,6 +217,23 @@ impl Router {
         self
     }
 
+    /// Registers a handler for webhooks on a path: exact, or a pattern with `*`; see [`Routes`]. It
+    /// takes the payload as [`Data`](extract::Data), and what it returns is the `result` of the answer.
+    ///
+    /// [`Routes`]: cndt_core::webhook::Routes
+    #[cfg(feature = "webhook")]
+    #[must_use]
+    pub fn webhook<H, A, M>(mut self, path: impl AsRef<str>, handler: H) -> Self
+    where
+        H: Handler<A, Output: IntoReply<M>>,
+        A: 'static,
+        M: 'static,
+    {
+        let handler = Arc::new(Typed::<H, A, M>::new(handler));
+        self.problems.extend(self.webhooks.add(path.as_ref(), handler).err());
+        self
+    }
+
     /// Runs whenever a handler fails in a way that its peer does not learn of in full; see
     /// [`HandlerFailure`]. Several may be registered. The failure is logged either way.
     #[must_use]
@@ -281,7 +313,32 @@ impl Router {
                 return Some((name.to_owned(), missing));
             }
         }
+        #[cfg(feature = "webhook")]
+        if let Some(missing) = self.webhooks.missing_state(states) {
+            return Some(missing);
+        }
         None
+    }
+
+    /// Whoever takes webhooks on this path.
+    ///
+    /// # Errors
+    /// A path that nobody could take.
+    #[cfg(feature = "webhook")]
+    pub(crate) fn find_webhook<'a>(
+        &'a self,
+        path: &'a str,
+    ) -> Result<Option<Found<'a, WebhookHandler>>, PathError> {
+        self.webhooks.find(path)
+    }
+
+    #[cfg(feature = "webhook")]
+    pub(crate) fn webhook_context(&self, webhook: Webhook, payload: bytes::Bytes) -> CallContext {
+        let states = Arc::clone(&self.states);
+        let timestamp = webhook.timestamp().unwrap_or(0).saturating_mul(1000);
+        let name = Text::from(webhook.path());
+        let origin = Origin::Webhook(Arc::new(webhook));
+        CallContext { origin, name, payload, timestamp, states }
     }
 
     pub(crate) fn failures(&self) -> &Hooks<HandlerFailure> {
@@ -364,7 +421,7 @@ impl Router {
         timestamp: u64,
     ) -> CallContext {
         let states = Arc::clone(&self.states);
-        CallContext { link: Arc::clone(link), name, payload, timestamp, states }
+        CallContext { origin: Origin::Link(Arc::clone(link)), name, payload, timestamp, states }
     }
 }
 

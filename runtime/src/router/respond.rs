@@ -104,7 +104,8 @@ impl Drop for Responder {
 
 /// Answers a message by a message. Wire fact 5 gives its type.
 pub(super) async fn answer_message(context: &CallContext, data: &[u8]) {
-    let (link, name) = (&*context.link, format!("{}_response", context.name()));
+    let Some(link) = context.link() else { return };
+    let name = format!("{}_response", context.name());
     // A notification of JSON-RPC is never answered.
     if link.codec == Codec::Json {
         return;

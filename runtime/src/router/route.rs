@@ -137,6 +137,18 @@ macro_rules! registration {
             self
         }
 
+        /// Registers a handler for webhooks on a path; see [`Router::webhook`].
+        #[cfg(feature = "webhook")]
+        pub fn webhook<H, A, M>(mut self, path: impl AsRef<str>, handler: H) -> Self
+        where
+            H: Handler<A, Output: IntoReply<M>>,
+            A: 'static,
+            M: 'static,
+        {
+            self.router = self.router.webhook(path, handler);
+            self
+        }
+
         /// Runs whenever a handler fails; see [`Router::on_error`].
         pub fn on_error<F, Fut>(mut self, hook: F) -> Self
         where

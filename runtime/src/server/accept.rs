@@ -2,13 +2,17 @@
 
 use std::io;
 use std::net::SocketAddr;
+#[cfg(feature = "webhook")]
+use std::sync::Arc;
 use std::time::Duration;
 
 use cndt_core::time::Instant;
 
-use crate::net::{BoxTransport, ListenerProtocol, Plain, Socket, TlsServer};
+use crate::net::{BoxTransport, JsonRpc, Plain, Socket, TlsServer};
 use crate::race::{First, race};
 use crate::rt::Runtime;
+#[cfg(feature = "webhook")]
+use crate::webhook::server::Reception;
 
 use super::handle::{ServerHandle, TaskCount};
 
@@ -16,7 +20,15 @@ use super::handle::{ServerHandle, TaskCount};
 pub(super) struct Door<R: Runtime> {
     pub(super) socket: Socket<R>,
     pub(super) tls: Option<TlsServer>,
-    pub(super) protocol: ListenerProtocol,
+    pub(super) spoken: Spoken,
+}
+
+/// What is spoken on a connection.
+pub(super) enum Spoken {
+    Cndt,
+    JsonRpc(JsonRpc),
+    #[cfg(feature = "webhook")]
+    Webhooks(Arc<Reception>),
 }
 
 /// The first pause after the operating system could not give a connection.
@@ -27,7 +39,7 @@ const LOG_PAUSE: Duration = Duration::from_secs(1);
 const PAUSE_MAX: Duration = Duration::from_secs(1);
 
 pub(super) async fn run<R: Runtime>(server: ServerHandle, door: Door<R>, count: TaskCount) {
-    let Door { socket, tls, protocol } = door;
+    let Door { socket, tls, spoken } = door;
     let runtime = R::default();
     let mut pause = PAUSE_MIN;
     let mut quiet_until = Instant::ZERO;
@@ -36,7 +48,7 @@ pub(super) async fn run<R: Runtime>(server: ServerHandle, door: Door<R>, count: 
             First::Left(()) => break,
             First::Right(Ok((stream, address))) => {
                 pause = PAUSE_MIN;
-                if let Err(error) = server.serve(stream, address, &protocol) {
+                if let Err(error) = server.serve(stream, address, &spoken) {
                     let now = runtime.now();
                     if now >= quiet_until {
                         quiet_until = now + LOG_PAUSE;

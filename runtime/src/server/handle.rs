@@ -13,6 +13,7 @@ use cndt_core::time::{Instant, WallAnchor};
 use futures_io::{AsyncRead, AsyncWrite};
 use serde::Serialize;
 
+use super::accept::Spoken;
 use super::admission::Refusal;
 use super::broadcast::Broadcast;
 use super::registry::{Life, Permit, Registry, ServerStats};
@@ -22,7 +23,7 @@ use crate::entropy;
 use crate::error::{ConfigError, ServeError};
 use crate::hooks::Hooks;
 use crate::link::Link;
-use crate::net::{BoxTransport, JsonRpc, ListenerProtocol, LocalAddress, Plain, Trust};
+use crate::net::{BoxTransport, JsonRpc, LocalAddress, Plain, Trust};
 use crate::owner::Owner;
 use crate::peer::{ConnectionId, Peer};
 use crate::protocol::Protocol;
@@ -31,6 +32,8 @@ use crate::router::Router;
 use crate::rt::Machine;
 use crate::telemetry::{Meters, Role};
 use crate::watched::Watched;
+#[cfg(feature = "webhook")]
+use crate::webhook::{self, server::Reception};
 
 /// Time that a stopping server gives its connections beyond what the core grants them, and its
 /// disconnect hooks.
@@ -184,7 +187,7 @@ impl ServerHandle {
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
-        self.serve(Plain::boxed(stream), remote.into(), &ListenerProtocol::Cndt)
+        self.serve(Plain::boxed(stream), remote.into(), &Spoken::Cndt)
     }
 
     /// The same for a stream on which JSON-RPC 2.0 is spoken.
@@ -200,18 +203,24 @@ impl ServerHandle {
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
-        self.serve(Plain::boxed(stream), remote.into(), &ListenerProtocol::JsonRpc(settings))
+        self.serve(Plain::boxed(stream), remote.into(), &Spoken::JsonRpc(settings))
     }
 
     pub(super) fn serve(
         &self,
         stream: BoxTransport,
         remote: Option<SocketAddr>,
-        protocol: &ListenerProtocol,
+        spoken: &Spoken,
     ) -> Result<(), ServeError> {
         // On a socket of both families IPv4 looks like IPv6.
         let remote =
             remote.map(|address| SocketAddr::new(address.ip().to_canonical(), address.port()));
+        let protocol = match spoken {
+            Spoken::Cndt => LinkProtocol::Cndt,
+            Spoken::JsonRpc(settings) => LinkProtocol::JsonRpc(settings),
+            #[cfg(feature = "webhook")]
+            Spoken::Webhooks(reception) => return self.serve_http(stream, remote, reception),
+        };
         let Shared { machine, descriptor, registry, .. } = &*self.shared;
         let now = machine.now();
         let id = ConnectionId::from_random(entropy::draw().map_err(ServeError::Entropy)?);
@@ -219,9 +228,9 @@ impl ServerHandle {
         let link = Link::new(id, remote, *machine, owner, self.begin(now, protocol)?);
         let half_open_max = descriptor.half_open_max;
         let place = match protocol {
-            ListenerProtocol::Cndt => None,
+            LinkProtocol::Cndt => None,
             // Without a login there is nothing to wait for: it takes its place at once.
-            ListenerProtocol::JsonRpc(settings) => Some(self.seat(&link, settings.trust)?),
+            LinkProtocol::JsonRpc(settings) => Some(self.seat(&link, settings.trust)?),
         };
         let taken = registry.update(|registry| registry.take(now, &link, half_open_max));
         if let Err(ServeError::Refused(refusal)) = &taken {
@@ -249,8 +258,35 @@ impl ServerHandle {
         Ok(())
     }
 
+    /// Webhooks come over connections without a machine of ours: hyper has its own.
+    #[cfg(feature = "webhook")]
+    fn serve_http(
+        &self,
+        stream: BoxTransport,
+        remote: Option<SocketAddr>,
+        reception: &Arc<Reception>,
+    ) -> Result<(), ServeError> {
+        if !self.is_running() {
+            return Err(ServeError::Stopped);
+        }
+        let full = Refusal::Full(self.shared.descriptor.max_connections);
+        let Some(place) = self.reserve() else {
+            self.shared.registry.update(|registry| registry.refused += 1);
+            self.shared.meters.refused(&full);
+            return Err(full.into());
+        };
+        self.shared.registry.update(|registry| registry.accepted += 1);
+        let count = TaskCount::new(self);
+        let (server, reception) = (self.clone(), Arc::clone(reception));
+        self.shared.machine.spawn(async move {
+            webhook::server::serve(server, stream, remote, reception, place).await;
+            drop(count);
+        });
+        Ok(())
+    }
+
     /// The machine of one connection.
-    fn begin(&self, now: Instant, protocol: &ListenerProtocol) -> Result<Protocol, ServeError> {
+    fn begin(&self, now: Instant, protocol: LinkProtocol<'_>) -> Result<Protocol, ServeError> {
         let Shared { machine, descriptor, access, .. } = &*self.shared;
         let wrong = |error: LimitError| ConfigError {
             field: error.field,
@@ -258,14 +294,14 @@ impl ServerHandle {
             value: "that".into(),
         };
         match protocol {
-            ListenerProtocol::Cndt => {
+            LinkProtocol::Cndt => {
                 let wall = WallAnchor { at: now, unix_millis: machine.unix_millis() };
                 let entropy = Entropy(entropy::draw().map_err(ServeError::Entropy)?);
                 let config = descriptor.config(wall);
                 let connection = Connection::server(now, config, access.clone(), entropy);
                 Ok(Protocol::cndt(connection.map_err(wrong)?))
             }
-            ListenerProtocol::JsonRpc(settings) => {
+            LinkProtocol::JsonRpc(settings) => {
                 let endpoint = Endpoint::new(now, settings.config(descriptor.limits()));
                 Ok(Protocol::json(endpoint.map_err(wrong)?))
             }
@@ -348,11 +384,11 @@ impl ServerHandle {
     }
 
     /// Resolves once the server begins to stop.
-    pub(super) async fn stopping(&self) {
+    pub(crate) async fn stopping(&self) {
         self.shared.registry.until(|registry| (registry.life != Life::Running).then_some(())).await;
     }
 
-    pub(super) fn machine(&self) -> Machine {
+    pub(crate) fn machine(&self) -> Machine {
         self.shared.machine
     }
 
@@ -449,10 +485,18 @@ impl fmt::Debug for ServerHandle {
 }
 
 /// Counts a task that a stopping server waits for.
-pub(super) struct TaskCount(ServerHandle);
+/// What a stopping server waits for.
+pub(crate) struct TaskCount(ServerHandle);
+
+/// What connections with a machine of ours speak.
+#[derive(Clone, Copy)]
+enum LinkProtocol<'a> {
+    Cndt,
+    JsonRpc(&'a JsonRpc),
+}
 
 impl TaskCount {
-    pub(super) fn new(server: &ServerHandle) -> Self {
+    pub(crate) fn new(server: &ServerHandle) -> Self {
         server.shared.registry.update(|registry| registry.tasks += 1);
         Self(server.clone())
     }

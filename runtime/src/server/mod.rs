@@ -26,6 +26,8 @@ mod registry;
 
 use std::future::Future;
 use std::marker::PhantomData;
+#[cfg(feature = "webhook")]
+use std::sync::Arc;
 
 pub use admission::Refusal;
 pub use broadcast::{Broadcast, Delivered};
@@ -42,8 +44,11 @@ use crate::router::{
     About, Handler, HandlerFailure, IntoAnswer, IntoReply, Method, Route, Router, registration,
 };
 use crate::rt::{Machine, Runtime};
-use accept::Door;
-use handle::{ServerHooks, TaskCount};
+#[cfg(feature = "webhook")]
+use crate::webhook::server::Reception;
+use accept::{Door, Spoken};
+use handle::ServerHooks;
+pub(crate) use handle::TaskCount;
 
 /// A server that is being put together. Nothing happens before [`Server::start`].
 #[must_use = "a server does nothing before it is started"]
@@ -170,11 +175,19 @@ impl<R: Runtime> Server<R> {
                 #[cfg(unix)]
                 (Socket::Unix(_, file), _) => LocalAddress::Unix(file.path().to_owned()),
             };
-            addresses.push(match protocol {
-                ListenerProtocol::Cndt => place,
-                ListenerProtocol::JsonRpc(_) => LocalAddress::JsonRpc(Box::new(place)),
-            });
-            listeners.push(Door { socket, tls, protocol });
+            let (place, spoken) = match protocol {
+                ListenerProtocol::Cndt => (place, Spoken::Cndt),
+                ListenerProtocol::JsonRpc(settings) => {
+                    (LocalAddress::JsonRpc(Box::new(place)), Spoken::JsonRpc(settings))
+                }
+                #[cfg(feature = "webhook")]
+                ListenerProtocol::Webhooks(settings) => {
+                    let reception = Arc::new(Reception::new(*settings)?);
+                    (LocalAddress::Http(Box::new(place)), Spoken::Webhooks(reception))
+                }
+            };
+            addresses.push(place);
+            listeners.push(Door { socket, tls, spoken });
         }
         let machine = Machine::of::<R>();
         let mut descriptor = self.descriptor;

@@ -124,6 +124,7 @@ pub(crate) fn handler_failed(kind: HandlerKind, cause: FailureCause) {
     let kind = match kind {
         HandlerKind::Method => "method",
         HandlerKind::Message => "message",
+        HandlerKind::Webhook => "webhook",
     };
     let cause = match cause {
         FailureCause::Returned => "returned",
