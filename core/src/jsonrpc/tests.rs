@@ -1,3 +1,5 @@
+mod corpus;
+
 use alloc::string::String;
 use alloc::vec::Vec;
 use alloc::{format, vec};
