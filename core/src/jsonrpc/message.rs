@@ -84,14 +84,14 @@ pub enum Item {
         id: Id,
         /// What to call.
         method: Text,
-        /// An object or a list; `None` if there are no parameters.
+        /// An object or a list; `None` if there are no parameters, or null in their place.
         params: Option<Bytes>,
     },
     /// A call that wants none.
     Notification {
         /// What to call.
         method: Text,
-        /// An object or a list; `None` if there are no parameters.
+        /// An object or a list; `None` if there are no parameters, or null in their place.
         params: Option<Bytes>,
     },
     /// The result of a call.
@@ -211,9 +211,10 @@ fn read_item(json: &str, text: &Bytes) -> Item {
             };
             let method = Text::from(method.as_str());
             let params = match members.params.map(RawValue::get) {
-                None => None,
+                // See the module's documentation.
+                None | Some("null") => None,
                 Some(raw) if raw.starts_with(['{', '[']) => Some(share(text, raw)),
-                Some(_) => return invalid("params must be an object or a list"),
+                Some(_) => return invalid("params must be an object or a list, or left out"),
             };
             match id {
                 Some(id) => Item::Request { id, method, params },

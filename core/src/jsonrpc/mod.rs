@@ -5,6 +5,12 @@
 //! `write_error` make texts. An `Endpoint` is a whole connection. Everything but finding texts needs
 //! the feature `jsonrpc`.
 //!
+//! Parameters may be null, which means that there are none. The specification wants an object or a list
+//! there, or nothing; but clients whose language has one word for "nothing" and "null" send it (LSP4J
+//! and Parity's `jsonrpc` have), and servers take it: go-ethereum, jsonrpsee, vscode-jsonrpc,
+//! python-lsp-jsonrpc. Nothing else could be meant, so to refuse it, as jayson and jsonrpcserver do,
+//! protects nobody. It is never sent.
+//!
 //! ```
 //! # #[cfg(feature = "jsonrpc")] {
 //! use cndt_core::jsonrpc::{Incoming, Item, TextDecoder, read, write_result};

@@ -245,7 +245,6 @@ fn what_is_no_request_is_told_why_and_to_whom() {
     for (text, id, why) in [
         (r#"{"jsonrpc":"2.0","method":1,"params":"bar"}"#, "null", "method"),
         (r#"{"jsonrpc":"2.0","method":"m","params":"bar","id":3}"#, "3", "params"),
-        (r#"{"jsonrpc":"2.0","method":"m","params":null,"id":3}"#, "3", "params"),
         (r#"{"jsonrpc":"1.0","method":"m","id":"a"}"#, "\"a\"", "jsonrpc"),
         (r#"{"method":"m","id":4}"#, "4", "jsonrpc"),
         (r#"{"jsonrpc":"2.0","method":"m","id":[1]}"#, "null", "id"),

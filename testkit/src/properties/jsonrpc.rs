@@ -292,20 +292,29 @@ fn check_item(item: &Item, raw: &[u8], text: &Bytes) {
         let found: Option<Value> = found.map(|json| serde_json::from_slice(json).expect("JSON"));
         assert_eq!(value.get(name), found.as_ref(), "{name} is something else");
     };
+    // Null in their place are none.
+    let parameters = |found: Option<&[u8]>| {
+        let null = value.as_ref().is_some_and(|value| value.get("params") == Some(&Value::Null));
+        if null {
+            assert_eq!(found, None, "null is no parameters");
+        } else {
+            member("params", found);
+        }
+    };
     let mut out = BytesMut::new();
     match item {
         Item::Request { id, method, params } => {
             params.iter().for_each(part);
             member("id", Some(id.as_json()));
             member("method", Some(&json_string(method)));
-            member("params", params.as_deref());
+            parameters(params.as_deref());
             write_request(&mut out, Some(id), method, params.as_deref());
         }
         Item::Notification { method, params } => {
             params.iter().for_each(part);
             member("id", None);
             member("method", Some(&json_string(method)));
-            member("params", params.as_deref());
+            parameters(params.as_deref());
             write_request(&mut out, None, method, params.as_deref());
         }
         Item::Result { id, result } => {

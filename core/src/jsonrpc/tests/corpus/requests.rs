@@ -70,6 +70,11 @@ const TAILS: &[(&str, &str, Comes)] = &[
     ("y_params_named_like_members", r#","params":{"id":3,"method":"x"}"#, {
         Told(r#"{"id":3,"method":"x"}"#)
     }),
+    ("i_params_null", r#","params":null,"id":1"#, Asked("null", "1")),
+    ("i_params_null_of_a_notification", r#","params": null "#, Told("null")),
+    ("n_params_null_in_capitals", r#","params":NULL"#, Refused(-32700, "null")),
+    ("n_params_null_as_text", r#","params":"null","id":1"#, Refused(-32600, "1")),
+    ("n_params_null_twice", r#","params":null,"params":null,"id":1"#, NO_REQUEST),
     ("n_params_false", r#","params":false,"id":1"#, Refused(-32600, "1")),
     ("n_params_zero", r#","params":0,"id":1"#, Refused(-32600, "1")),
     ("n_params_string", r#","params":"[]","id":"x""#, Refused(-32600, r#""x""#)),
