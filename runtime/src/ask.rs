@@ -1,11 +1,10 @@
 //! What both calls and acknowledged messages do: wait for room, leave, and wait for an outcome.
 
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use cndt_core::connection::{CallFailure, CallId, SendError};
-use cndt_core::message::Body;
 use cndt_core::rpc::Reply;
 use cndt_core::time::Instant;
 
@@ -35,25 +34,8 @@ enum Stage {
 pub(crate) struct Asked(Ask);
 
 impl Asked {
-    /// Sends all of them, or none.
-    pub(crate) fn all<B: Body>(
-        link: &Arc<Link>,
-        calls: &[(&str, B)],
-        timeout: Duration,
-    ) -> Result<Vec<Self>, Unanswered> {
-        let now = link.machine.now();
-        let mut locked = link.lock();
-        let ids = locked.connection.batch(now, calls, timeout)?;
-        for id in &ids {
-            // Whoever waits says so when it is polled.
-            locked.calls.insert(*id, Slot::Waiting(Waker::noop().clone()));
-        }
-        locked.kick();
-        let asked = |id| {
-            let link = Some(Arc::clone(link));
-            Self(Ask { link, timeout, began: now, stage: Stage::Sent(id) })
-        };
-        Ok(ids.into_iter().map(asked).collect())
+    pub(crate) fn new(link: &Arc<Link>, id: CallId, timeout: Duration, began: Instant) -> Self {
+        Self(Ask { link: Some(Arc::clone(link)), timeout, began, stage: Stage::Sent(id) })
     }
 
     /// Waits for the outcome.

@@ -4,18 +4,20 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cndt_core::message::Body;
+use cndt_core::connection::CallFailure;
+use cndt_core::jsonrpc::BatchItem;
+use cndt_core::message::{Body, Typed};
 use cndt_core::rpc::Reply;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::ask::Asked;
 use crate::call::{Arguments, refused};
 use crate::error::{CallError, NotConnected};
 use crate::link::Link;
 use crate::protocol::Codec;
+use crate::together::{Queued, Together};
 
-/// What each call of a batch came to, in the order of the calls.
+/// What each call of a batch came to, in the order of the calls. Messages have no part in it.
 pub type Outcomes = Vec<Result<Answer, CallError>>;
 
 /// The answer to one call of a [`Batch`].
@@ -40,16 +42,21 @@ impl Answer {
     }
 }
 
-/// Several calls that leave together. Made by `ClientHandle::batch` and `Peer::batch`.
+/// Several calls and messages that leave together. Made by `ClientHandle::batch` and `Peer::batch`.
 ///
-/// In JSON-RPC they go out as one batch, which the peer answers together: all of them, or none. In
-/// CNDT they go out one after the other; when one cannot, those before it are cancelled, which the
-/// peer may have begun by then. A batch does not wait for room.
+/// In JSON-RPC they go out as one batch, all of them or none, and the peer answers the calls together.
+/// In CNDT they go out one after the other; when one cannot, the calls before it are cancelled, which
+/// the peer may have begun by then.
+///
+/// A batch waits for room in line with other calls: in JSON-RPC until all of it has room, in CNDT it
+/// keeps its turn until the last has left. Dropping it cancels its calls.
 ///
 /// ```
 /// # use cndt_tokio::{CallError, ClientHandle};
 /// # async fn example(client: &ClientHandle) -> Result<(), CallError> {
-/// let outcomes = client.batch().call("add", &(1, 2)).call("greet", &["Ann"]).await?;
+/// let batch = client.batch().call("add", &(1, 2)).notify("log", &["Ann"]).call("greet", &["Ann"]);
+/// let outcomes = batch.await?;
+/// assert_eq!(outcomes.len(), 2, "one for each call");
 /// for outcome in outcomes {
 ///     match outcome {
 ///         Ok(answer) => println!("{}", answer.read::<serde_json::Value>()?),
@@ -62,43 +69,67 @@ impl Answer {
 ///
 /// # Errors
 /// Of the whole, when it could not be sent: [`CallError::NotConnected`]; [`CallError::Send`] when
-/// parameters cannot be sent, when there are more calls than `calls_max`, or with
-/// [`SendError::Blocked`](cndt_core::connection::SendError::Blocked) while there is no room.
+/// parameters cannot be sent, or when there are more calls for a batch of JSON-RPC than may be open;
+/// [`CallError::Failed`] when there was no room in time, or when the connection ended before a batch
+/// without calls had left.
 #[must_use = "a batch is only sent when it is awaited"]
 pub struct Batch<'a> {
     link: Option<Arc<Link>>,
     timeout: Duration,
-    calls: Vec<(&'a str, Box<dyn Body + Send + 'a>)>,
+    items: Vec<BatchItem<'a, Params<'a>>>,
 }
+
+type Params<'a> = Box<dyn Body + Send + Sync + 'a>;
 
 impl<'a> Batch<'a> {
     pub(crate) fn new(link: Option<Arc<Link>>, timeout: Duration) -> Self {
-        Self { link, timeout, calls: Vec::new() }
+        Self { link, timeout, items: Vec::new() }
     }
 
     /// One more call.
     pub fn call<P: Serialize + Sync + ?Sized>(mut self, method: &'a str, params: &'a P) -> Self {
-        self.calls.push((method, Box::new(Arguments::new(params))));
+        let params: Params<'a> = Box::new(Arguments::new(params));
+        self.items.push(BatchItem::Call { method, params });
         self
     }
 
-    /// How long each call waits for its answer. By default what calls have anyway.
+    /// One more message, as `send` would send it: a notification in JSON-RPC. It has no outcome. A
+    /// batch of nothing else is done once it is handed to the operating system.
+    pub fn notify<T: Serialize + Sync + ?Sized>(mut self, name: &'a str, data: &'a T) -> Self {
+        let params: Params<'a> = Box::new(Typed(data));
+        self.items.push(BatchItem::Notification { method: name, params });
+        self
+    }
+
+    /// How long each call waits for its answer, time spent waiting for room to send included. By
+    /// default what calls have anyway.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self
     }
 
     async fn run(self) -> Result<Outcomes, CallError> {
-        let Self { link, timeout, calls } = self;
+        let Self { link, timeout, items } = self;
         let link = link.ok_or(NotConnected)?;
-        let codec = link.lock().connection.codec();
-        let asked = Asked::all(&link, &calls, timeout).map_err(|why| refused(why, timeout))?;
-        let methods: Vec<&str> = calls.into_iter().map(|(method, _)| method).collect();
+        let codec = link.codec;
+        let mut together = Together::new(&link, &items, timeout);
+        let queued = poll_fn(|cx| together.poll(cx)).await;
+        drop(together);
+        let Queued { asked, last } = queued.map_err(|why| refused(why, timeout))?;
         let mut outcomes = Vec::with_capacity(asked.len());
-        for (mut asked, method) in asked.into_iter().zip(methods) {
+        let calls = items.iter().filter_map(|item| match item {
+            BatchItem::Call { method, .. } => Some(*method),
+            BatchItem::Notification { .. } => None,
+        });
+        for (mut asked, method) in asked.into_iter().zip(calls) {
             let outcome = poll_fn(|cx| asked.poll(cx, method)).await;
             let outcome = outcome.map(|reply| Answer { reply, codec });
             outcomes.push(outcome.map_err(|why| refused(why, timeout)));
+        }
+        if let Some(last) = last.filter(|_| outcomes.is_empty()) {
+            let left = poll_fn(|cx| link.lock().handed_over(last, cx.waker())).await;
+            // Some of it may have left.
+            left.map_err(|_| CallError::Failed(CallFailure::ConnectionLost { sent: true }))?;
         }
         Ok(outcomes)
     }
@@ -115,7 +146,10 @@ impl<'a> IntoFuture for Batch<'a> {
 
 impl fmt::Debug for Batch<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let methods: Vec<&str> = self.calls.iter().map(|(method, _)| *method).collect();
-        f.debug_struct("Batch").field("calls", &methods).finish_non_exhaustive()
+        let names = self.items.iter().map(|item| match item {
+            BatchItem::Call { method, .. } | BatchItem::Notification { method, .. } => *method,
+        });
+        let names: Vec<&str> = names.collect();
+        f.debug_struct("Batch").field("items", &names).finish_non_exhaustive()
     }
 }

@@ -111,19 +111,11 @@ impl<T: Serialize + ?Sized> Future for SendMessage<'_, T> {
         let Stage::Queued(id) = this.stage else {
             return Poll::Ready(Err(DeliveryError::NotConnected(NotConnected)));
         };
-        if state.sent_through >= id {
+        let handed_over = state.handed_over(id, cx.waker());
+        if handed_over.is_ready() {
             this.stage = Stage::Done;
-            return Poll::Ready(Ok(()));
         }
-        if let Some(closed) = &state.closed {
-            this.stage = Stage::Done;
-            return Poll::Ready(Err(DeliveryError::Undelivered(closed.reason.clone())));
-        }
-        match state.sends.binary_search_by_key(&id, |(id, _)| *id) {
-            Ok(index) => state.sends[index].1.clone_from(cx.waker()),
-            Err(index) => state.sends.insert(index, (id, cx.waker().clone())),
-        }
-        Poll::Pending
+        handed_over.map_err(DeliveryError::Undelivered)
     }
 }
 

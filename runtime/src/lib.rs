@@ -68,6 +68,7 @@ pub mod rt;
 mod running;
 pub mod server;
 pub mod telemetry;
+mod together;
 pub mod users;
 mod watched;
 #[cfg(feature = "webhook")]

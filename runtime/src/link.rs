@@ -367,6 +367,26 @@ impl State {
         }
     }
 
+    /// Waits until a message is handed to the operating system; the end that came before it if it
+    /// never will be.
+    pub(crate) fn handed_over(
+        &mut self,
+        id: SendId,
+        waker: &Waker,
+    ) -> Poll<Result<(), CloseReason>> {
+        if self.sent_through >= id {
+            return Poll::Ready(Ok(()));
+        }
+        if let Some(closed) = &self.closed {
+            return Poll::Ready(Err(closed.reason.clone()));
+        }
+        match self.sends.binary_search_by_key(&id, |(id, _)| *id) {
+            Ok(index) => self.sends[index].1.clone_from(waker),
+            Err(index) => self.sends.insert(index, (id, waker.clone())),
+        }
+        Poll::Pending
+    }
+
     /// Tells senders which of their messages were handed over.
     pub(crate) fn settle_sends(&mut self, wakes: &mut Wakes) {
         self.sent_through = self.connection.sent_through();

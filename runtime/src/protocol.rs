@@ -8,12 +8,14 @@ use cndt_core::connection::{
     CallId, Connection, Deadline, Event, Format, Overflow, PhaseName, RequestId, SendError, SendId,
     SharedMessage, Stats, Transmit, Vacancy,
 };
-use cndt_core::jsonrpc::Endpoint;
+use cndt_core::jsonrpc::{BatchItem, Endpoint, QueuedBatch};
 use cndt_core::message::{Body, BodyError, Nil, from_slice};
 use cndt_core::rpc::{Beside, RpcError};
 use cndt_core::time::Instant;
 use cndt_core::wire::Dialect;
 use serde::de::DeserializeOwned;
+
+use crate::together::Progress;
 
 /// Any answer to it will do, even that there is no such method.
 const JSON_PING: &str = "rpc.ping";
@@ -187,30 +189,35 @@ impl Protocol {
         either!(self, machine => machine.call(now, method, params, timeout))
     }
 
-    /// Calls several methods, all or none.
+    /// Queues the items that `progress` does not count: in JSON-RPC all of them or none, in CNDT one
+    /// after the other, as many as there is room for.
     pub(crate) fn batch<B: Body>(
         &mut self,
         now: Instant,
-        calls: &[(&str, B)],
+        items: &[BatchItem<'_, B>],
         timeout: Duration,
-    ) -> Result<Vec<CallId>, SendError> {
+        progress: &mut Progress,
+    ) -> Result<(), SendError> {
         let connection = match self {
             Self::Cndt(connection) => connection,
-            Self::Json(json) => return json.endpoint.batch(now, calls, timeout),
+            Self::Json(json) => {
+                let QueuedBatch { calls, last } = json.endpoint.batch(now, items, timeout)?;
+                *progress = Progress { items: items.len(), calls, last };
+                return Ok(());
+            }
         };
-        let mut made = Vec::with_capacity(calls.len());
-        for (method, params) in calls {
-            match connection.call(now, method, params, timeout) {
-                Ok(call) => made.push(call),
-                Err(error) => {
-                    for call in made {
-                        connection.cancel(now, call);
-                    }
-                    return Err(error);
+        for item in items.get(progress.items..).unwrap_or_default() {
+            match item {
+                BatchItem::Call { method, params } => {
+                    progress.calls.push(connection.call(now, method, params, timeout)?);
+                }
+                BatchItem::Notification { method, params } => {
+                    progress.last = Some(connection.send(now, method, params)?);
                 }
             }
+            progress.items += 1;
         }
-        Ok(made)
+        Ok(())
     }
 
     pub(crate) fn cancel(&mut self, now: Instant, call: CallId) -> bool {
@@ -218,11 +225,7 @@ impl Protocol {
     }
 
     pub(crate) fn forget(&mut self, now: Instant, call: CallId) -> bool {
-        match self {
-            Self::Cndt(connection) => connection.forget(now, call),
-            // The peer is never told of either.
-            Self::Json(json) => json.endpoint.cancel(now, call),
-        }
+        either!(self, machine => machine.forget(now, call))
     }
 
     /// What stands beside a result has no place in JSON-RPC.

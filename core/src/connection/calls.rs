@@ -22,6 +22,9 @@ pub(crate) struct Call {
 pub(crate) enum Awaits {
     /// The answer to a request: the peer can be told that nobody wants it any more.
     Answer,
+    /// The answer to one of several requests that left together.
+    #[cfg(feature = "jsonrpc")]
+    AnswerInBatch,
     /// The acknowledgement of a message.
     Ack,
 }
@@ -88,11 +91,12 @@ impl Calls {
         }
     }
 
-    /// The only open call, if there is but one.
+    /// The only call that an answer may belong to, if there is but one: none that has ended is
+    /// unanswered.
     #[cfg(feature = "jsonrpc")]
     pub(crate) fn only(&self) -> Option<u64> {
         let mut ids = self.open.keys();
-        ids.next().copied().filter(|_| ids.next().is_none())
+        ids.next().copied().filter(|_| ids.next().is_none() && self.unanswered == 0)
     }
 
     pub(crate) fn contains(&self, id: u64) -> bool {

@@ -44,7 +44,7 @@ mod transcode;
 #[cfg(feature = "jsonrpc")]
 pub(crate) use ascii::write as write_ascii;
 #[cfg(feature = "jsonrpc")]
-pub use endpoint::{Endpoint, EndpointConfig, Lifetime};
+pub use endpoint::{BatchItem, Endpoint, EndpointConfig, Lifetime, QueuedBatch};
 pub use framing::{Framing, TextDecoder, TextError, TextErrorKind};
 #[cfg(feature = "jsonrpc")]
 pub use message::{

@@ -13,6 +13,7 @@
 //! Cases use loopback and free ports, may run side by side, and judge no time more finely than
 //! seconds.
 
+pub mod batches;
 pub mod calls;
 pub mod examples;
 pub mod failover;
@@ -82,6 +83,8 @@ macro_rules! conformance_tests {
             jsonrpc: serves_the_same_handlers serves_peers_of_every_habit
                 gives_strangers_what_is_public is_spoken_by_clients
                 calls_servers_that_answer_once;
+            batches: carry_calls_and_messages_as_json wait_in_line_for_room
+                are_answered_in_one_text;
             messages: tells_what_is_not_acknowledged;
             failover: repeats_only_what_has_not_left;
             retries: repeats_json_rpc;
@@ -108,6 +111,7 @@ macro_rules! conformance_tests {
                     serves_many_at_once contains_panics discovers_methods
                     calls_the_client_too starts_handlers_in_order forgets_answers
                     forgets_in_spite_of_a_pause;
+                batches: carry_calls_and_messages leave_as_there_is_room;
                 replies: answers_with_more_than_a_result stops_handlers_whose_callers_gave_up;
                 messages: answers_messages hands_out_what_no_handler_takes broadcasts
                     runs_handlers_by_priority tells_error_hooks keeps_values_with_connections

@@ -24,7 +24,7 @@ pub(super) struct Serves {
     bytes: usize,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Serve {
     id: Id,
     batch: Option<u64>,
@@ -36,6 +36,8 @@ struct Batch {
     left: usize,
     /// Those that are there, with commas between.
     answers: BytesMut,
+    /// What is kept free, so that each answer that is to come can at least be a short error.
+    reserved: usize,
     /// Whether the application had a part in it. What the peer causes by itself counts as refusals do.
     was_served: bool,
 }
@@ -63,12 +65,33 @@ impl Serves {
         RequestId(self.next)
     }
 
-    pub(super) fn begin_batch(&mut self) -> u64 {
+    fn begin_batch(&mut self, reserved: usize) -> u64 {
         self.next = self.next.saturating_add(1);
-        self.batches
-            .insert(self.next, Batch { left: 0, answers: BytesMut::new(), was_served: false });
+        let batch = Batch { left: 0, answers: BytesMut::new(), reserved, was_served: false };
+        self.batches.insert(self.next, batch);
         self.next
     }
+}
+
+impl Batch {
+    /// How long the answer under this id may be.
+    fn room(&self, id: &Id, text_max: usize) -> usize {
+        let others = self.reserved.saturating_sub(short_error_size(id));
+        let taken = self.answers.len().saturating_add(others).saturating_add(BRACKETS);
+        text_max.saturating_sub(taken)
+    }
+}
+
+/// What stands before an answer in a batch, a bracket or a comma, and what stands behind the last.
+const BRACKETS: usize = 2;
+/// For errors that are too large as they are.
+const NO_ROOM: &str = "no room for the details";
+
+/// What an answer takes in a batch when nothing but its code is told.
+pub(super) fn short_error_size(id: &Id) -> usize {
+    const AROUND: usize =
+        r#",{"jsonrpc":"2.0","error":{"code":-9223372036854775808,"message":""},"id":}"#.len();
+    AROUND.saturating_add(NO_ROOM.len()).saturating_add(id.as_json().len())
 }
 
 impl Endpoint {
@@ -76,7 +99,9 @@ impl Endpoint {
     ///
     /// # Errors
     /// [`SendError::NoSuchRequest`] when it is not open (any more). When the result cannot be
-    /// written the request stays open, so that it can be answered by an error.
+    /// written the request stays open, so that it can be answered by an error; so too with
+    /// [`SendError::TooLarge`], when it exceeds `limits.frame_max` by itself or together with the
+    /// other answers of its batch.
     pub fn respond<B: Body + ?Sized>(
         &mut self,
         now: Instant,
@@ -88,14 +113,21 @@ impl Endpoint {
         let mut json = BytesMut::new();
         result.write_json(&mut json)?;
         let mut answer = BytesMut::new();
-        write_result(&mut answer, &serve, &json);
-        self.answer(request, &answer)
+        write_result(&mut answer, &serve.id, &json);
+        let max = self.room(serve.batch, &serve.id);
+        if answer.len() > max {
+            return Err(SendError::TooLarge { length: answer.len(), max });
+        }
+        self.answer(request, &answer);
+        Ok(())
     }
 
-    /// Answers a request of the peer by an error. Its details become `data`.
+    /// Answers a request of the peer by an error. Its details become `data`. One that is too large
+    /// goes out as its code and a few words, for which there is always room.
     ///
     /// # Errors
-    /// As [`Endpoint::respond`].
+    /// [`SendError::NoSuchRequest`] when it is not open (any more). When the details cannot be
+    /// written the request stays open.
     pub fn respond_error(
         &mut self,
         now: Instant,
@@ -104,50 +136,74 @@ impl Endpoint {
     ) -> Result<(), SendError> {
         self.clock(now);
         let serve = self.serving(request)?;
-        let mut answer = BytesMut::new();
-        put_error(&mut answer, &serve, error)?;
-        self.answer(request, &answer)?;
+        let answer = self.error_within(self.room(serve.batch, &serve.id), &serve.id, error)?;
+        self.answer(request, &answer);
         self.stats.errors_sent = self.stats.errors_sent.saturating_add(1);
         Ok(())
     }
 
-    fn serving(&self, request: RequestId) -> Result<Id, SendError> {
+    fn serving(&self, request: RequestId) -> Result<Serve, SendError> {
         let serve = self.serves.open.get(&request.correlation());
-        serve.map(|serve| serve.id.clone()).ok_or(SendError::NoSuchRequest(request.correlation()))
+        serve.cloned().ok_or(SendError::NoSuchRequest(request.correlation()))
     }
 
-    fn answer(&mut self, request: RequestId, answer: &[u8]) -> Result<(), SendError> {
+    /// Whether there is at least room for a short error under this id.
+    pub(super) fn is_answerable(&self, id: &Id) -> bool {
+        short_error_size(id) <= self.config.limits.frame_max
+    }
+
+    /// How long the answer under this id may be.
+    fn room(&self, batch: Option<u64>, id: &Id) -> usize {
         let max = self.config.limits.frame_max;
+        let batch = batch.and_then(|key| self.serves.batches.get(&key));
+        batch.map_or(max, |batch| batch.room(id, max))
+    }
+
+    /// The error as it is, or as its code and a few words.
+    fn error_within(&self, max: usize, id: &Id, error: &RpcError) -> Result<BytesMut, SendError> {
+        let mut answer = BytesMut::new();
+        put_error(&mut answer, id, error)?;
         if answer.len() > max {
-            return Err(SendError::TooLarge { length: answer.len(), max });
+            answer.clear();
+            write_error(&mut answer, id, error_number(error.code), NO_ROOM, None);
         }
-        let Some(serve) = self.serves.open.remove(&request.correlation()) else { return Ok(()) };
+        Ok(answer)
+    }
+
+    fn answer(&mut self, request: RequestId, answer: &[u8]) {
+        let Some(serve) = self.serves.open.remove(&request.correlation()) else { return };
         if let Some(key) = serve.batch {
             if let Some(batch) = self.serves.batches.get_mut(&key) {
                 batch.left = batch.left.saturating_sub(1);
             }
-            self.add_to_batch(key, answer);
+            self.add_to_batch(key, &serve.id, answer);
             self.finish_batch(key);
         } else {
             self.send_answer(Class::Response, answer);
         }
         self.settle();
-        Ok(())
     }
 
     /// Answers what is no request, or is refused before anybody has seen it.
     pub(super) fn refuse(&mut self, batch: Option<u64>, id: &Id, error: &RpcError) {
-        let mut answer = BytesMut::new();
+        let id = if self.is_answerable(id) { id } else { &Id::NULL };
         // Its details are our own, and can always be written.
-        let _ = put_error(&mut answer, id, error);
+        let answer = self.error_within(self.room(batch, id), id, error).unwrap_or_default();
         match batch {
-            Some(key) => self.add_to_batch(key, &answer),
+            Some(key) => self.add_to_batch(key, id, &answer),
             None => self.send_answer(Class::Reply, &answer),
         }
     }
 
-    fn add_to_batch(&mut self, key: u64, answer: &[u8]) {
+    /// A batch whose items need so many bytes for short errors. `None` if not even these have room.
+    pub(super) fn begin_batch(&mut self, reserved: usize) -> Option<u64> {
+        let is_fit = reserved.saturating_add(1) <= self.config.limits.frame_max;
+        is_fit.then(|| self.serves.begin_batch(reserved))
+    }
+
+    fn add_to_batch(&mut self, key: u64, id: &Id, answer: &[u8]) {
         let Some(batch) = self.serves.batches.get_mut(&key) else { return };
+        batch.reserved = batch.reserved.saturating_sub(short_error_size(id));
         batch.answers.put_u8(if batch.answers.is_empty() { b'[' } else { b',' });
         batch.answers.put_slice(answer);
         self.serves.bytes = self.serves.bytes.saturating_add(answer.len()).saturating_add(1);

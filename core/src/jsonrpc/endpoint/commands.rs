@@ -1,9 +1,8 @@
 //! What this side calls and sends.
 
-use alloc::vec::Vec;
 use core::time::Duration;
 
-use bytes::{BufMut, BytesMut};
+use bytes::BytesMut;
 
 use super::super::framing::Framing;
 use super::super::message::{Id, write_request};
@@ -28,7 +27,7 @@ impl Endpoint {
         timeout: Duration,
     ) -> Result<CallId, SendError> {
         self.clock(now);
-        let id = self.admit_call()?;
+        let id = self.admit_calls(1)?;
         self.begin_request(Some(&Id::number(id)), method, params)?;
         self.flush_scratch(Class::Request(id))?;
         self.calls.open(id, self.now, timeout, Awaits::Answer);
@@ -47,59 +46,13 @@ impl Endpoint {
         params: &B,
     ) -> Result<SendId, SendError> {
         self.clock(now);
-        self.admit_data()?;
+        self.admit_text(0)?;
         self.begin_request(None, method, params)?;
         let number = self.last_send.saturating_add(1);
         self.flush_scratch(Class::Message(number))?;
         self.last_send = number;
         self.note_sent();
         Ok(SendId(number))
-    }
-
-    /// Calls several methods at once, as one batch. Each has its own outcome.
-    ///
-    /// # Errors
-    /// [`SendError`]: nothing was queued.
-    pub fn batch<B: Body>(
-        &mut self,
-        now: Instant,
-        calls: &[(&str, B)],
-        timeout: Duration,
-    ) -> Result<Vec<CallId>, SendError> {
-        self.clock(now);
-        let max = self.config.limits.calls_max;
-        if calls.len() > max {
-            // Waiting would not help.
-            let words =
-                alloc::format!("{} calls in a batch, limits.calls_max is {max}", calls.len());
-            return Err(BodyError::new(words).into());
-        }
-        let first = self.admit_call()?;
-        let count = u64::try_from(calls.len()).unwrap_or(u64::MAX);
-        let room = self.config.limits.calls_max.saturating_sub(self.calls.len());
-        if calls.len() > room {
-            self.blocked = true;
-            return Err(SendError::Blocked);
-        }
-        let mut text = BytesMut::new();
-        for (index, (method, params)) in calls.iter().enumerate() {
-            text.put_u8(if index == 0 { b'[' } else { b',' });
-            let id = first.saturating_add(u64::try_from(index).unwrap_or(u64::MAX));
-            self.begin_request(Some(&Id::number(id)), method, params)?;
-            text.put_slice(&self.scratch);
-        }
-        if calls.is_empty() {
-            return Ok(Vec::new());
-        }
-        text.put_u8(b']');
-        self.scratch = text;
-        self.flush_scratch(Class::Request(first))?;
-        let ids = first..first.saturating_add(count);
-        for id in ids.clone() {
-            self.calls.open(id, self.now, timeout, Awaits::Answer);
-            self.note_sent();
-        }
-        Ok(ids.map(CallId).collect())
     }
 
     /// Gives a call up: no [`Event::Finished`] follows, its answer will be dropped. The peer is not
@@ -110,6 +63,21 @@ impl Endpoint {
         self.tell_writable();
         self.settle();
         was_open
+    }
+
+    /// Gives the outcome of a call up, but not the call: even when the peer ends, it still leaves, as
+    /// notifications do. (One of a batch has the fate of its batch.) Otherwise as [`Endpoint::cancel`].
+    pub fn forget(&mut self, now: Instant, call: CallId) -> bool {
+        self.clock(now);
+        let id = call.correlation();
+        let Some(ended) = self.calls.abandon(id) else { return false };
+        match ended.awaits {
+            Awaits::Answer => self.out.reclass(Class::Request(id), Class::FORGOTTEN),
+            Awaits::AnswerInBatch | Awaits::Ack => {}
+        }
+        self.tell_writable();
+        self.settle();
+        true
     }
 
     /// Ends the connection: nothing new begins, what is under way may finish within
@@ -129,7 +97,7 @@ impl Endpoint {
     }
 
     /// Puts a request together in the scratch buffer.
-    fn begin_request<B: Body + ?Sized>(
+    pub(super) fn begin_request<B: Body + ?Sized>(
         &mut self,
         id: Option<&Id>,
         method: &str,
@@ -142,7 +110,7 @@ impl Endpoint {
             _ if json == b"null"[..] => None,
             _ => {
                 let words = "parameters of JSON-RPC must be an object, a list or null";
-                return Err(crate::message::BodyError::new(words).into());
+                return Err(BodyError::new(words).into());
             }
         };
         self.scratch.clear();
@@ -183,41 +151,45 @@ impl Endpoint {
         }
     }
 
-    fn note_sent(&mut self) {
+    pub(super) fn note_sent(&mut self) {
         self.stats.messages_sent = self.stats.messages_sent.saturating_add(1);
     }
 
-    fn admit_call(&mut self) -> Result<u64, SendError> {
-        self.admit_data()?;
-        if self.calls.len() >= self.config.limits.calls_max {
-            self.blocked = true;
-            return Err(SendError::Blocked);
+    /// The id of the first of so many calls.
+    pub(super) fn admit_calls(&mut self, count: usize) -> Result<u64, SendError> {
+        self.admit_text(count)?;
+        if self.calls.len().saturating_add(count) > self.config.limits.calls_max {
+            return Err(self.block(count));
         }
         self.calls.next_id().ok_or(SendError::Exhausted)
     }
 
-    fn admit_data(&mut self) -> Result<(), SendError> {
+    /// `calls` is how many the text makes, for which there must be room before it is tried again.
+    pub(super) fn admit_text(&mut self, calls: usize) -> Result<(), SendError> {
         if self.phase != Phase::Open {
             return Err(SendError::NotOpen(self.phase()));
         }
         let limits = &self.config.limits;
         let is_full = self.out.data_frames() >= limits.send_queue_frames
             || self.out.bytes() >= limits.send_queue_bytes;
-        if is_full {
-            self.blocked = true;
-            return Err(SendError::Blocked);
-        }
-        Ok(())
+        if is_full { Err(self.block(calls)) } else { Ok(()) }
     }
 
-    /// Tells once when there is room again after a refusal, at half.
+    fn block(&mut self, calls: usize) -> SendError {
+        self.blocked = Some(self.blocked.map_or(calls, |before| before.min(calls)));
+        SendError::Blocked
+    }
+
+    /// Tells once when there is room again after a refusal: in the queue at half, and for the calls of
+    /// the smallest that was refused.
     pub(super) fn tell_writable(&mut self) {
+        let Some(calls) = self.blocked else { return };
         let limits = &self.config.limits;
         let has_room = self.out.data_frames() <= limits.send_queue_frames / 2
             && self.out.bytes() <= limits.send_queue_bytes / 2
-            && self.calls.len() < limits.calls_max;
-        if self.blocked && has_room && self.phase != Phase::Closed {
-            self.blocked = false;
+            && self.calls.len().saturating_add(calls) <= limits.calls_max;
+        if has_room && self.phase != Phase::Closed {
+            self.blocked = None;
             self.events.push(Event::Writable);
         }
     }

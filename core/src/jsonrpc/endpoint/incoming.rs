@@ -5,6 +5,7 @@ use bytes::Bytes;
 use super::super::framing::TextError;
 use super::super::message::{Id, Incoming, Item, error_code, read};
 use super::super::transcode::to_msgpack;
+use super::answering::short_error_size;
 use super::{Endpoint, PeerEnd, Phase};
 use crate::connection::{
     CallFailure, CallId, CloseReason, Event, Message, Outcome, Request, Strike,
@@ -46,7 +47,13 @@ impl Endpoint {
         match read(text, self.config.batch_max) {
             Incoming::Single(item) => self.on_item(item, None, text.len()),
             Incoming::Batch(items) => {
-                let key = self.serves.begin_batch();
+                let reserved = items.iter().filter_map(answered_by).map(short_error_size);
+                let reserved = reserved.fold(0, usize::saturating_add);
+                let Some(key) = self.begin_batch(reserved) else {
+                    let words = "the batch has more items than one text could answer";
+                    self.refuse(None, &Id::NULL, &RpcError::new(INVALID_REQUEST, words));
+                    return self.strike();
+                };
                 let size = text.len() / items.len().max(1);
                 for item in items {
                     self.on_item(item, Some(key), size);
@@ -63,6 +70,11 @@ impl Endpoint {
     fn on_item(&mut self, item: Item, batch: Option<u64>, size: usize) {
         match item {
             Item::Request { id, method, params } => {
+                if !self.is_answerable(&id) {
+                    let words = "the id is longer than any answer";
+                    self.refuse(batch, &Id::NULL, &RpcError::new(INVALID_REQUEST, words));
+                    return self.strike();
+                }
                 if let Err(error) = self.admit(size) {
                     return self.refuse(batch, &id, &error);
                 }
@@ -118,12 +130,15 @@ impl Endpoint {
 
     fn on_answer(&mut self, id: &Id, outcome: Outcome) {
         let known = id.as_number().filter(|number| self.calls.contains(*number));
-        // Whoever could not read a request does not know its id. With one call open it is clear which
+        // Whoever could not read a request does not know its id. With one call made it is clear which
         // was meant.
         let number = match (known, self.calls.only()) {
             (Some(number), _) => number,
             (None, Some(only)) if id.is_null() && outcome.is_err() => only,
-            (None, _) => return self.on_stray_answer(id),
+            (None, _) => {
+                let was_issued = id.as_number().is_some_and(|id| self.calls.was_issued(id));
+                return self.on_stray_answer(was_issued || (id.is_null() && outcome.is_err()));
+            }
         };
         if outcome.is_err() {
             self.stats.errors_received = self.stats.errors_received.saturating_add(1);
@@ -133,9 +148,8 @@ impl Endpoint {
         self.tell_writable();
     }
 
-    fn on_stray_answer(&mut self, id: &Id) {
-        let was_issued = id.as_number().is_some_and(|number| self.calls.was_issued(number));
-        if was_issued && self.calls.late_answer() {
+    fn on_stray_answer(&mut self, may_be_late: bool) {
+        if may_be_late && self.calls.late_answer() {
             self.stats.late_answers = self.stats.late_answers.saturating_add(1);
         } else {
             self.strike();
@@ -174,6 +188,15 @@ impl Endpoint {
             self.drain(CloseReason::Violation(violation));
             self.end();
         }
+    }
+}
+
+/// The id of the answer that an item will have, whatever it is.
+fn answered_by(item: &Item) -> Option<&Id> {
+    match item {
+        Item::Request { id, .. } => Some(id),
+        Item::Invalid(invalid) => Some(&invalid.id),
+        Item::Notification { .. } | Item::Result { .. } | Item::Error { .. } => None,
     }
 }
 

@@ -1,6 +1,7 @@
 //! One JSON-RPC connection, either end, as a state machine.
 
 mod answering;
+mod batch;
 mod commands;
 mod incoming;
 mod levels;
@@ -19,6 +20,7 @@ use crate::connection::{CallFailure, CallId, CloseReason, Closed, Event, PhaseNa
 use crate::limits::{LimitError, Limits};
 use crate::time::Instant;
 use answering::Serves;
+pub use batch::{BatchItem, QueuedBatch};
 
 /// How one endpoint behaves.
 #[derive(Debug, Clone)]
@@ -29,8 +31,8 @@ pub struct EndpointConfig {
     pub lifetime: Lifetime,
     /// Items that a batch may have. 1,000.
     pub batch_max: usize,
-    /// Bounds on memory and patience. `frame_max` is the largest text, 1 MiB here, and `depth_max`
-    /// is 128; what concerns heartbeats, pauses and logins has no meaning.
+    /// Bounds on memory and patience. `frame_max` is the largest text in either direction, 1 MiB here,
+    /// and `depth_max` is 128; what concerns heartbeats, pauses and logins has no meaning.
     pub limits: Limits,
 }
 
@@ -85,8 +87,8 @@ pub struct Endpoint {
     phase: Phase,
     peer_end: PeerEnd,
     last_send: u64,
-    /// A command was refused for want of room.
-    blocked: bool,
+    /// A command was refused for want of room, with so many calls: the fewest of those.
+    blocked: Option<usize>,
     /// Since when bytes wait of which the transport took none.
     waiting_since: Option<Instant>,
     /// When the text began that is not complete yet.
@@ -148,7 +150,7 @@ impl Endpoint {
             phase: Phase::Open,
             peer_end: PeerEnd::NotSeen,
             last_send: 0,
-            blocked: false,
+            blocked: None,
             waiting_since: None,
             text_began: None,
             active_at: now,
@@ -308,14 +310,16 @@ impl Endpoint {
 
     fn lose_calls(&mut self) {
         // A batch has the id of its first call, and what is unwritten comes last.
-        let unwritten = self.out.unwritten().find_map(Class::request);
+        let is_ours = |class: Class| class.request().is_some() && class != Class::FORGOTTEN;
+        let unwritten = self.out.unwritten().find(|class| is_ours(*class));
+        let unwritten = unwritten.and_then(Class::request);
         for id in self.calls.drain() {
             let sent = unwritten.is_none_or(|first| id < first);
             let outcome = Err(CallFailure::ConnectionLost { sent });
             self.events.push(Event::Finished { call: CallId(id), outcome });
         }
         // What is told not to have been sent must not leave after all.
-        drop(self.out.take_back(|class| class.request().is_some()));
+        drop(self.out.take_back(is_ours));
         self.watch_output();
     }
 

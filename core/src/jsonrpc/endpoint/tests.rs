@@ -7,9 +7,9 @@ use core::time::Duration;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::connection::{Deadline, Request, RequestId, SendError, Timer};
+use crate::connection::{Deadline, Request, RequestId, SendError, SendId, Timer};
 use crate::message::{Body, Nil, Typed, from_slice};
-use crate::rpc::{ErrorCode, RpcError};
+use crate::rpc::{ErrorCode, Reply, RpcError};
 
 mod batches;
 mod bounds;

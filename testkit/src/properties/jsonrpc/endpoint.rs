@@ -2,10 +2,12 @@
 
 use core::time::Duration;
 
-use cndt_core::connection::{Event, Stats};
-use cndt_core::jsonrpc::{Endpoint, EndpointConfig, Lifetime};
-use cndt_core::message::{Nil, Raw};
+use cndt_core::connection::{Event, PhaseName, RequestId, SendError, Stats};
+use cndt_core::jsonrpc::{BatchItem, Endpoint, EndpointConfig, Lifetime};
+use cndt_core::message::{Nil, Raw, Typed};
+use cndt_core::rpc::RpcError;
 use cndt_core::time::Instant;
+use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::{framing_of, is_begun, is_structure, masked, same_however_cut};
@@ -13,7 +15,8 @@ use super::{framing_of, is_begun, is_structure, masked, same_however_cut};
 const HEADER: &[u8] = b"Content-Length: ";
 
 /// Bytes mean the same however they are cut: the same events, the same answers, the same numbers;
-/// what is written are whole texts; the end comes once and last.
+/// what is written are whole texts within the limit; each request can be answered, and once only; the
+/// end comes once and last.
 ///
 /// The first byte of `data` chooses the framing and how many calls are open, the second the limits,
 /// the third is the number of cuts, then come their sizes.
@@ -26,12 +29,21 @@ pub fn json_endpoint(data: &[u8]) {
     let found = same_however_cut(stream, sizes, |pieces| transcript(begin(start, limits), pieces));
     let texts = texts(&found.written);
     assert_eq!(texts.1, found.written.len(), "a text is not whole");
+    let largest = texts.0.iter().map(|text| text.len()).max();
+    assert!(largest.is_none_or(|largest| largest <= found.text_max), "{largest:?} bytes");
     let ends = found.events.iter().filter(|event| event.starts_with("Closed")).count();
     assert_eq!(ends, 1, "not one end: {:?}", found.events);
-    assert!(found.events.last().is_some_and(|event| event.starts_with("Closed")));
+    let last = found.events.last().expect("there is an end");
+    assert!(last.starts_with("Closed"), "{last}");
+    // Whoever breaks the rules may not hear everything.
+    if last.contains("reason: Peer") || last.contains("reason: Local") {
+        let results = texts.0.iter().map(|text| results(text)).sum::<usize>();
+        assert_eq!(results, found.answered, "answers are lost or doubled");
+    }
 }
 
-fn begin(start: u8, choice: u8) -> Endpoint {
+/// An endpoint, and how large its texts may be.
+fn begin(start: u8, choice: u8) -> (Endpoint, usize) {
     let mut config = EndpointConfig { framing: framing_of(start), ..EndpointConfig::default() };
     if choice & 1 == 1 {
         config.lifetime = Lifetime::OneAnswer;
@@ -49,7 +61,7 @@ fn begin(start: u8, choice: u8) -> Endpoint {
     if choice & 8 == 8 {
         config.limits.strikes_max = 3;
     }
-    let now = Instant::ZERO;
+    let (now, text_max) = (Instant::ZERO, config.limits.frame_max);
     let mut endpoint = Endpoint::new(now, config).expect("the limits make sense");
     let span = Duration::from_secs(60);
     for _ in 0..start >> 2 & 3 {
@@ -57,10 +69,15 @@ fn begin(start: u8, choice: u8) -> Endpoint {
     }
     if start & 16 == 16 {
         // An empty list.
-        let calls = [("a", Raw(&[0x90])), ("b", Raw(&[0x90]))];
-        endpoint.batch(now, &calls, span).expect("there is room");
+        let params = Raw(&[0x90]);
+        let items = [
+            BatchItem::Call { method: "a", params },
+            BatchItem::Notification { method: "n", params },
+            BatchItem::Call { method: "b", params },
+        ];
+        endpoint.batch(now, &items, span).expect("there is room");
     }
-    endpoint
+    (endpoint, text_max)
 }
 
 #[derive(Debug, PartialEq)]
@@ -68,10 +85,51 @@ struct Transcript {
     events: Vec<String>,
     written: Vec<u8>,
     stats: Stats,
+    text_max: usize,
+    /// Requests that were answered by a result.
+    answered: usize,
 }
 
-fn transcript(mut endpoint: Endpoint, pieces: &mut dyn Iterator<Item = &[u8]>) -> Transcript {
-    let (now, mut events, mut written) = (Instant::ZERO, Vec::new(), Vec::new());
+/// How many results an answer has.
+fn results(text: &[u8]) -> usize {
+    let items = match serde_json::from_slice(text).expect("it is JSON") {
+        Value::Array(items) => items,
+        single => vec![single],
+    };
+    items.iter().filter(|item| item.get("result").is_some()).count()
+}
+
+/// Answers everything that is asked, by more than there is room for at times.
+fn answer(endpoint: &mut Endpoint, requests: &mut Vec<RequestId>) -> usize {
+    let now = Instant::ZERO;
+    let mut answered = 0;
+    for request in requests.drain(..) {
+        let size = request.correlation() as usize * 251 % 1400;
+        match endpoint.respond(now, request, &Typed(&"r".repeat(size))) {
+            Ok(()) => answered += 1,
+            Err(SendError::TooLarge { length, max }) => {
+                assert!(length > max);
+                let error = RpcError::internal("r".repeat(size));
+                endpoint.respond_error(now, request, &error).expect("there is room for an error");
+            }
+            Err(SendError::NoSuchRequest(_)) => {
+                assert_ne!(endpoint.phase(), PhaseName::Open, "a request is lost");
+                continue;
+            }
+            Err(other) => panic!("{other}"),
+        }
+        let again = endpoint.respond(now, request, &Nil);
+        assert!(matches!(again, Err(SendError::NoSuchRequest(_))), "{again:?}");
+    }
+    answered
+}
+
+fn transcript(
+    (mut endpoint, text_max): (Endpoint, usize),
+    pieces: &mut dyn Iterator<Item = &[u8]>,
+) -> Transcript {
+    let (now, mut written) = (Instant::ZERO, Vec::new());
+    let (mut events, mut requests) = (Vec::new(), Vec::new());
     for (n, piece) in pieces.enumerate() {
         match n % 2 {
             0 => endpoint.receive(now, piece),
@@ -80,35 +138,39 @@ fn transcript(mut endpoint: Endpoint, pieces: &mut dyn Iterator<Item = &[u8]>) -
                 endpoint.received(now, piece.len());
             }
         }
-        take_events(&mut endpoint, &mut events);
+        take_events(&mut endpoint, &mut events, &mut requests);
     }
     endpoint.receive_eof(now);
     // Only now, so that answers have all left in the same state.
+    take_events(&mut endpoint, &mut events, &mut requests);
+    let mut answered = answer(&mut endpoint, &mut requests);
     while endpoint.pending_bytes() > 0 {
-        take_events(&mut endpoint, &mut events);
+        take_events(&mut endpoint, &mut events, &mut requests);
+        answered += answer(&mut endpoint, &mut requests);
         let before = written.len();
         written.extend(endpoint.transmit().flatten());
         assert_eq!(written.len() - before, endpoint.pending_bytes());
         endpoint.advance_transmit(now, endpoint.pending_bytes());
     }
-    take_events(&mut endpoint, &mut events);
+    take_events(&mut endpoint, &mut events, &mut requests);
     let stats = endpoint.stats();
     if endpoint.wants_shutdown() {
         endpoint.shutdown_done(now);
     }
     endpoint.abort(now);
     assert!(endpoint.is_closed() && endpoint.next_deadline().is_none());
-    take_events(&mut endpoint, &mut events);
+    take_events(&mut endpoint, &mut events, &mut requests);
     endpoint.handle_timeout(now + Duration::from_secs(3600));
-    take_events(&mut endpoint, &mut events);
-    Transcript { events, written, stats }
+    take_events(&mut endpoint, &mut events, &mut requests);
+    Transcript { events, written, stats, text_max, answered }
 }
 
-fn take_events(endpoint: &mut Endpoint, events: &mut Vec<String>) {
+fn take_events(endpoint: &mut Endpoint, events: &mut Vec<String>, requests: &mut Vec<RequestId>) {
     let fresh = core::iter::from_fn(|| endpoint.poll_event());
     events.extend(fresh.map(|event| match event {
         Event::Request(request) => {
             assert!(super::is_json(&request.params), "{request:?}");
+            requests.push(request.id);
             format!("{request:?}")
         }
         other => format!("{other:?}"),

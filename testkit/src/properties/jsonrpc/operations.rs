@@ -4,7 +4,7 @@ use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet};
 
 use cndt_core::connection::{CallFailure, CallId, Event, PhaseName, RequestId, SendError, Timer};
-use cndt_core::jsonrpc::{Endpoint, EndpointConfig, Lifetime};
+use cndt_core::jsonrpc::{BatchItem, Endpoint, EndpointConfig, Lifetime};
 use cndt_core::message::{Raw, Typed};
 use cndt_core::rpc::{ErrorCode, RpcError};
 use cndt_core::time::Instant;
@@ -37,7 +37,7 @@ const HELD_MAX: usize = 40 * 1024;
 
 /// Anything may be done to an endpoint at any time: it answers by values, never by a panic. Each call
 /// has one outcome, and it is true whether it was sent; after `handle_timeout` the next deadline lies
-/// later; what is held for the peer is bounded; the end comes once and last.
+/// later; what is held for the peer is bounded, and so is each text; the end comes once and last.
 ///
 /// The first byte chooses the endpoint; then each byte is something to do, with the bytes behind it as
 /// its arguments.
@@ -137,7 +137,7 @@ impl Hands {
         let (argument, rest) = arguments.split_first().map_or((0, arguments), |(a, r)| (*a, r));
         let now = self.now;
         let span = Duration::from_millis(u64::from(argument) * 40);
-        match operation % 20 {
+        match operation % 21 {
             0 => {
                 let (bytes, rest) = rest.split_at(usize::from(argument).min(rest.len()));
                 self.receive(bytes);
@@ -164,18 +164,7 @@ impl Hands {
                 }
             }
             6 => {
-                let begin = self.written();
-                let calls = vec![("m", Raw(&[0x90])); usize::from(argument % 6)];
-                match self.endpoint.batch(now, &calls, span) {
-                    Ok(ids) => {
-                        assert_eq!(ids.len(), calls.len());
-                        self.called(&ids, begin);
-                    }
-                    Err(SendError::Body(error)) => {
-                        assert!(calls.len() > self.config.limits.calls_max, "{error}");
-                    }
-                    Err(error) => self.check_refusal(&error),
-                }
+                self.batch(argument);
             }
             7 => match self.endpoint.send(now, "n", &Typed(&[argument; 9])) {
                 Ok(id) => {
@@ -185,14 +174,8 @@ impl Hands {
                 Err(error) => self.check_refusal(&error),
             },
             8 => self.check_misuse(argument),
-            9 => {
-                if let Some(call) = self.issued.get(usize::from(argument)).copied()
-                    && self.endpoint.cancel(now, call)
-                {
-                    assert!(self.calls.remove(&call).is_some(), "{call:?} had its outcome");
-                    self.cancelled.insert(call);
-                }
-            }
+            9 => self.give_up(argument, Endpoint::cancel),
+            20 => self.give_up(argument, Endpoint::forget),
             10 | 11 => self.respond(argument, &Typed(&"r".repeat(usize::from(argument) * 5))),
             // Not a value at all, and one that JSON does not have.
             12 => self.respond(argument, &Raw(&[])),
@@ -211,6 +194,43 @@ impl Hands {
             _ => {}
         }
         rest
+    }
+
+    /// Up to six items; some bits tell which are notifications.
+    fn batch(&mut self, argument: u8) {
+        let (begin, params) = (self.written(), Raw(&[0x90]));
+        let items: Vec<_> = (0..argument % 7)
+            .map(|index| match argument >> (index % 4 + 4) & 1 {
+                0 => BatchItem::Call { method: "m", params },
+                _ => BatchItem::Notification { method: "n", params },
+            })
+            .collect();
+        let calls = items.iter().filter(|item| item.is_call()).count();
+        match self.endpoint.batch(self.now, &items, Duration::from_millis(u64::from(argument) * 40))
+        {
+            Ok(queued) => {
+                assert_eq!(queued.calls.len(), calls);
+                self.called(&queued.calls, begin);
+                if calls == 0 {
+                    let numbered = queued.last.map_or(self.sends, |last| last.number());
+                    self.sends += items.len() as u64;
+                    assert_eq!(numbered, self.sends, "numbers count up");
+                }
+            }
+            Err(SendError::Body(error)) => {
+                assert!(calls > self.config.limits.calls_max, "{error}");
+            }
+            Err(error) => self.check_refusal(&error),
+        }
+    }
+
+    fn give_up(&mut self, argument: u8, how: impl FnOnce(&mut Endpoint, Instant, CallId) -> bool) {
+        if let Some(call) = self.issued.get(usize::from(argument)).copied()
+            && how(&mut self.endpoint, self.now, call)
+        {
+            assert!(self.calls.remove(&call).is_some(), "{call:?} had its outcome");
+            self.cancelled.insert(call);
+        }
     }
 
     fn receive(&mut self, bytes: &[u8]) {
@@ -251,8 +271,9 @@ impl Hands {
             0 => self.endpoint.call(self.now, "m", &Typed(&argument), span).map(drop),
             1 => self.endpoint.send(self.now, "m", &Typed(&[" ".repeat(1024)])).map(drop),
             2 => {
-                let calls = [("m", Raw(&[0xc0])), ("m", Raw(&[0xc1]))];
-                self.endpoint.batch(self.now, &calls, span).map(drop)
+                let call = BatchItem::Call { method: "m", params: Raw(&[0xc0]) };
+                let unfit = BatchItem::Notification { method: "m", params: Raw(&[0xc1]) };
+                self.endpoint.batch(self.now, &[call, unfit], span).map(drop)
             }
             _ => self.endpoint.send(self.now, "m", &Raw(&[])).map(drop),
         };
@@ -384,6 +405,7 @@ impl Hands {
     fn check_output(&self) {
         let mut called = BTreeSet::new();
         for text in texts(&self.taken).0 {
+            assert!(text.len() <= self.config.limits.frame_max, "{} bytes", text.len());
             let value: Value = serde_json::from_slice(text).expect("it is JSON");
             let items = match value {
                 Value::Array(items) => items,

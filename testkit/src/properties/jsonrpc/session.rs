@@ -4,7 +4,7 @@ use core::time::Duration;
 use std::collections::{BTreeMap, VecDeque};
 
 use cndt_core::connection::{CallFailure, CallId, Event, Outcome, PhaseName, RequestId, SendError};
-use cndt_core::jsonrpc::{Endpoint, EndpointConfig, Framing};
+use cndt_core::jsonrpc::{BatchItem, Endpoint, EndpointConfig, Framing};
 use cndt_core::message::Typed;
 use cndt_core::rpc::{ErrorCode, RpcError};
 use cndt_core::time::Instant;
@@ -107,12 +107,7 @@ impl Side {
                 self.called(called.map(|call| vec![call]));
             }
             1 => {
-                let params: Vec<Value> = (0..u64::from(argument % 5))
-                    .map(|n| json!({ "n": self.next + 1 + n }))
-                    .collect();
-                let calls: Vec<_> = params.iter().map(|params| ("m", Typed(params))).collect();
-                let called = self.endpoint.batch(NOW, &calls, SPAN);
-                self.called(called);
+                self.batch(argument);
             }
             2 => {
                 let params = json!([self.sent + 1, words(argument)]);
@@ -125,9 +120,10 @@ impl Side {
             4 => {
                 self.poll(other);
             }
-            5 if argument > 200 => {
+            5 if argument > 150 => {
                 let call = self.waiting.keys().next().copied();
-                if let Some(call) = call.filter(|call| self.endpoint.cancel(NOW, *call)) {
+                let how = if argument > 200 { Endpoint::cancel } else { Endpoint::forget };
+                if let Some(call) = call.filter(|call| how(&mut self.endpoint, NOW, *call)) {
                     // Its answer will come all the same.
                     self.waiting.remove(&call);
                     self.late += 1;
@@ -138,6 +134,35 @@ impl Side {
                 self.carry(usize::from(argument), other);
             }
         }
+    }
+
+    /// A few items; some bits tell which are notifications.
+    fn batch(&mut self, argument: u8) {
+        let (mut calls, mut sends) = (0, 0);
+        let params: Vec<Value> = (0..argument % 6)
+            .map(|index| match argument >> (index % 4 + 4) & 1 {
+                0 => {
+                    calls += 1;
+                    json!({ "n": self.next + calls })
+                }
+                _ => {
+                    sends += 1;
+                    json!([self.sent + sends])
+                }
+            })
+            .collect();
+        let items: Vec<_> = params
+            .iter()
+            .map(|params| match params {
+                Value::Object(_) => BatchItem::Call { method: "m", params: Typed(params) },
+                _ => BatchItem::Notification { method: "n", params: Typed(params) },
+            })
+            .collect();
+        let queued = self.endpoint.batch(NOW, &items, SPAN).map(|queued| queued.calls);
+        if queued.is_ok() {
+            self.sent += sends;
+        }
+        self.called(queued);
     }
 
     fn called(&mut self, called: Result<Vec<CallId>, SendError>) {

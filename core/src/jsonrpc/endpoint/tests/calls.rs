@@ -92,3 +92,55 @@ fn what_is_sent_is_ascii_and_means_the_same() {
     assert!(back.is_ascii(), "{back}");
     assert_eq!(serde_json::from_str::<Value>(&back).unwrap()["result"], value);
 }
+
+#[test]
+fn an_error_without_an_id_may_belong_to_a_call_that_was_given_up() {
+    let mut a = endpoint();
+    let given_up = a.call(at(0), "m", &Nil, SECOND).unwrap();
+    assert!(a.cancel(at(0), given_up));
+    let call = a.call(at(0), "m", &Nil, SECOND).unwrap();
+    let unread = br#"{"jsonrpc":"2.0","error":{"code":-32700,"message":"what?"},"id":null}"#;
+    a.receive(at(1), unread);
+    assert_eq!((events(&mut a), a.stats().late_answers, a.stats().strikes), (Vec::new(), 1, 0));
+    // Now it is clear again.
+    a.receive(at(2), unread);
+    assert!(matches!(&events(&mut a)[..], [Event::Finished { call: ended, .. }] if *ended == call));
+}
+
+#[test]
+fn a_forgotten_call_goes_on() {
+    let (mut a, mut b) = (with(|config| config.limits.calls_max = 1), endpoint());
+    for n in 1..=3 {
+        let call = a.call(at(0), "m", &Nil, SECOND).unwrap();
+        assert!(a.forget(at(0), call) && !a.forget(at(0), call) && !a.cancel(at(0), call));
+        assert_eq!((a.calls_open(), a.next_deadline().unwrap().why), (0, Timer::Stall), "call {n}");
+    }
+    pump(at(0), &mut a, &mut b);
+    for event in events(&mut b) {
+        let Event::Request(request) = event else { panic!("{event:?}") };
+        b.respond(at(1), request.id, &Nil).unwrap();
+    }
+    pump(at(1), &mut a, &mut b);
+    assert_eq!((events(&mut a), a.stats().late_answers, a.stats().strikes), (Vec::new(), 3, 0));
+}
+
+#[test]
+fn a_forgotten_call_leaves_though_the_peer_has_ended() {
+    let mut a = endpoint();
+    let forgotten = a.call(at(0), "forgotten", &Nil, SECOND).unwrap();
+    assert!(a.forget(at(0), forgotten));
+    let lost = a.call(at(0), "lost", &Nil, SECOND).unwrap();
+    let items = ["one", "two"].map(|method| BatchItem::Call { method, params: Nil });
+    let batch = a.batch(at(0), &items, SECOND).unwrap().calls;
+    assert!(a.forget(at(0), batch[0]));
+    a.receive_eof(at(1));
+    let sent = output(at(1), &mut a);
+    let is_sent = ["forgotten", "lost", "one", "two"].map(|method| sent.contains(method));
+    assert_eq!(is_sent, [true, false, false, false], "{sent}");
+    let unsent = |call| {
+        let outcome = Err(CallFailure::ConnectionLost { sent: false });
+        Event::Finished { call, outcome }
+    };
+    assert_eq!(events(&mut a)[..2], [unsent(lost), unsent(batch[1])]);
+    assert!(a.wants_shutdown());
+}
