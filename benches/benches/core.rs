@@ -8,7 +8,7 @@ use bytes::BytesMut;
 use cndt_benches::{Pair, serve};
 use cndt_core::connection::{Event, Format, Overflow, SharedMessage};
 use cndt_core::limits::Limits;
-use cndt_core::message::{Raw, Typed, from_slice, rpc};
+use cndt_core::message::{Body, BodyError, Raw, Typed, from_slice, rpc};
 use cndt_core::time::Instant;
 use cndt_core::wire::{
     Decoder, Dialect, Dialects, Header, InflateLimits, Kind, deflate, inflate, write_frame,
@@ -137,5 +137,42 @@ fn compression(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(core, frames, envelopes, calls, broadcast, compression);
+#[derive(Serialize)]
+struct Order<'a> {
+    id: u64,
+    customer: &'a str,
+    lines: Vec<(&'a str, u32, f64)>,
+    paid: bool,
+}
+
+/// A body that has no JSON of its own.
+struct Plain<'a, T>(&'a T);
+
+impl<T: Serialize> Body for Plain<'_, T> {
+    fn write(&self, out: &mut BytesMut) -> Result<(), BodyError> {
+        Typed(self.0).write(out)
+    }
+}
+
+fn json(criterion: &mut Criterion) {
+    let line = ("a screw of steel", 12_u32, 0.25_f64);
+    let order = Order { id: 7, customer: "Ann", lines: vec![line; 20], paid: true };
+    let mut group = criterion.benchmark_group("parameters as JSON");
+    let mut out = BytesMut::with_capacity(4096);
+    group.bench_function("directly", |bencher| {
+        bencher.iter(|| {
+            out.clear();
+            let _ = black_box(Typed(black_box(&order)).write_json(&mut out));
+        });
+    });
+    group.bench_function("through MessagePack", |bencher| {
+        bencher.iter(|| {
+            out.clear();
+            let _ = black_box(Plain(black_box(&order)).write_json(&mut out));
+        });
+    });
+    group.finish();
+}
+
+criterion_group!(core, frames, envelopes, calls, broadcast, compression, json);
 criterion_main!(core);

@@ -42,7 +42,8 @@ use crate::protocol::Protocol;
 use crate::retry::Retrying;
 
 /// Parameters of a call: any serde value. Nothing at all is sent as an empty map, because methods
-/// take their parameters by name.
+/// take their parameters by name. On JSON-RPC connections they are what serde_json makes of them:
+/// readable, with whole numbers of any size; bytes are lists of numbers, what is no number is null.
 #[derive(Debug)]
 pub struct Arguments<'a, P: ?Sized>(&'a P);
 
@@ -69,6 +70,16 @@ impl<P: Serialize + ?Sized> Body for Arguments<'_, P> {
         Typed(self.0).write(out)?;
         if let [only @ NIL] = &mut out[start..] {
             *only = EMPTY_MAP;
+        }
+        Ok(())
+    }
+
+    fn write_json(&self, out: &mut BytesMut) -> Result<(), BodyError> {
+        let start = out.len();
+        Typed(self.0).write_json(out)?;
+        if out[start..] == *b"null" {
+            out.truncate(start);
+            out.extend_from_slice(b"{}");
         }
         Ok(())
     }
@@ -264,3 +275,6 @@ impl<B> Drop for RawCall<'_, B> {
         self.ask.give_up(Protocol::cancel);
     }
 }
+
+#[cfg(test)]
+mod tests;
