@@ -228,7 +228,8 @@ fn the_answers_of_a_batch_fit_into_one_text_together() {
     let mut expected: Vec<String> = ids.iter().map(Value::to_string).collect();
     expected.push("null".into());
     let mut answered: Vec<String> = found.iter().map(|(id, _)| id.clone()).collect();
-    (expected.sort(), answered.sort());
+    expected.sort();
+    answered.sort();
     assert_eq!(answered, expected, "each has one answer");
     let number = |id: &str| found.iter().find(|(found, _)| found == id).map(|(_, item)| item);
     assert_eq!(number("3").unwrap()["error"]["code"], i64::MIN);
