@@ -181,6 +181,7 @@ pub(crate) fn install(server: Server) -> Server {
         .on("ping", ping)
         .on("identify", identify)
         .on("chat", chat)
+        .webhook("/**", |Data(payload): Data<Value>| async move { payload })
         .on_client_connect(|peer: Peer| async move { tell_others(peer, "user_join").await })
         .on_client_disconnect(|peer: Peer| async move { tell_others(peer, "user_leave").await })
 }

@@ -15,13 +15,15 @@ mod params;
 mod password;
 mod secret;
 mod serve;
+mod shell;
+mod webhook;
 
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
 use clap_complete::Shell;
 
-use args::{Cli, Command, JsonRpcCommand, PasswordCommand, ShellName};
+use args::{Cli, Command, JsonRpcCommand, PasswordCommand, ShellName, WebhookCommand};
 use exit::Failure;
 
 fn main() -> ExitCode {
@@ -59,8 +61,13 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Jsonrpc { command: JsonRpcCommand::Call(arguments) } => {
             block_on(jsonrpc::call(arguments))
         }
+        Command::Webhook { command } => match command {
+            WebhookCommand::Sign(arguments) => webhook::sign(&arguments),
+            WebhookCommand::Verify(arguments) => webhook::verify(&arguments),
+            WebhookCommand::Serve(arguments) => block_on(webhook::serve(arguments)),
+        },
         Command::Demo => block_on(demo::run()),
-        Command::Serve(arguments) => block_on(serve::run(arguments)),
+        Command::Serve(arguments) => block_on(serve::run(*arguments)),
         Command::Call(arguments) => block_on(client::call(arguments)),
         Command::Send(arguments) => block_on(client::send(arguments)),
         Command::Listen(arguments) => block_on(client::listen(arguments)),

@@ -1,22 +1,59 @@
-//! The password: from the environment, a file, or a terminal; never from the command line.
+//! The password, and the secrets of webhooks: from the environment, a file, or a terminal; never from the command line.
 
 use std::io::{self, IsTerminal};
 use std::path::Path;
 
+use zeroize::Zeroizing;
+
 use crate::exit::Failure;
 
 const VARIABLE: &str = "CNDT_PASSWORD";
+const WEBHOOK_VARIABLE: &str = "CNDT_WEBHOOK_SECRET";
+
+/// The secrets of webhooks, the newest first; none if nobody has named any.
+pub(crate) fn webhook_secrets(file: Option<&Path>) -> Result<Vec<Zeroizing<String>>, Failure> {
+    if let Some(path) = file {
+        let text = Zeroizing::new(from_file("--secret-file", path)?);
+        return Ok(text.lines().map(|line| Zeroizing::new(line.to_owned())).collect());
+    }
+    Ok(from_environment(WEBHOOK_VARIABLE)?.map(Zeroizing::new).into_iter().collect())
+}
+
+/// The same, and there must be one: it is asked for where nobody has named any. Only if stdin is not
+/// what is to be signed.
+pub(crate) fn webhook_secrets_needed(
+    file: Option<&Path>,
+) -> Result<Vec<Zeroizing<String>>, Failure> {
+    let secrets = webhook_secrets(file)?;
+    if !secrets.is_empty() {
+        return Ok(secrets);
+    }
+    if io::stdin().is_terminal() {
+        let asked = rpassword::prompt_password("Secret: ")
+            .map_err(|error| Failure::Usage(format!("cannot ask for the secret: {error}")))?;
+        return Ok(vec![Zeroizing::new(asked)]);
+    }
+    Err(Failure::Usage(format!(
+        "no secret: set {WEBHOOK_VARIABLE}, or name a file by --secret-file"
+    )))
+}
+
+fn from_environment(variable: &str) -> Result<Option<String>, Failure> {
+    match std::env::var(variable) {
+        Ok(secret) => Ok(Some(secret).filter(|secret| !secret.is_empty())),
+        Err(std::env::VarError::NotPresent) => Ok(None),
+        Err(std::env::VarError::NotUnicode(_)) => {
+            Err(Failure::Usage(format!("{variable} is not UTF-8")))
+        }
+    }
+}
 
 pub(crate) fn password(file: Option<&Path>) -> Result<String, Failure> {
     if let Some(path) = file {
-        return from_file(path);
+        return from_file("--password-file", path);
     }
-    match std::env::var(VARIABLE) {
-        Ok(password) if !password.is_empty() => return Ok(password),
-        Ok(_) | Err(std::env::VarError::NotPresent) => {}
-        Err(std::env::VarError::NotUnicode(_)) => {
-            return Err(Failure::Usage(format!("{VARIABLE} is not UTF-8")));
-        }
+    if let Some(password) = from_environment(VARIABLE)? {
+        return Ok(password);
     }
     if io::stdin().is_terminal() {
         return rpassword::prompt_password("Password: ")
@@ -27,11 +64,11 @@ pub(crate) fn password(file: Option<&Path>) -> Result<String, Failure> {
     )))
 }
 
-fn from_file(path: &Path) -> Result<String, Failure> {
+fn from_file(option: &str, path: &Path) -> Result<String, Failure> {
     let text = std::fs::read_to_string(path)
-        .map_err(|error| Failure::Usage(format!("--password-file {}: {error}", path.display())))?;
+        .map_err(|error| Failure::Usage(format!("{option} {}: {error}", path.display())))?;
     match without_newline(&text) {
-        "" => Err(Failure::Usage(format!("--password-file {} is empty", path.display()))),
+        "" => Err(Failure::Usage(format!("{option} {} is empty", path.display()))),
         password => Ok(password.to_owned()),
     }
 }

@@ -1,26 +1,20 @@
 //! `cndt serve`.
 
 use cndt_tokio::{JsonRpc, Listener, ServeError, Server, ServerDescriptor, SlowClient, Users};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use crate::address::Address;
 use crate::args::{DialectName, ServeArgs, SlowClientName};
 use crate::exit::Failure;
-use crate::{builtin, out, password, secret};
+use crate::{builtin, out, password, secret, webhook};
 
 pub(crate) async fn run(arguments: ServeArgs) -> Result<(), Failure> {
-    // Before anything is served, so that no signal falls between.
-    let cannot = |error| Failure::Failed(format!("cannot listen for signals: {error}"));
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(cannot)?;
-    let mut terminate = signal(SignalKind::terminate()).map_err(cannot)?;
-
+    let mut signals = Signals::new()?;
     let [first, others @ ..] = arguments.bind.as_slice() else {
         return Err(Failure::Usage("--bind wants an address".into()));
     };
-    if let Some(wrong) = arguments.bind.iter().chain(&arguments.jsonrpc).find(|address| address.tls)
-    {
-        let words = format!("{wrong}: name --tls-cert and --tls-key instead of the scheme");
-        return Err(Failure::Usage(words));
-    }
+    let places = arguments.bind.iter().chain(&arguments.jsonrpc).chain(&arguments.webhook);
+    places.clone().try_for_each(without_tls_scheme)?;
     let (host, port) = first.host_and_port();
     let accepts = |dialect| arguments.accept.contains(&dialect);
     let users = match &arguments.users {
@@ -88,6 +82,13 @@ pub(crate) async fn run(arguments: ServeArgs) -> Result<(), Failure> {
     for address in &arguments.jsonrpc {
         server = server.listen(Listener::from(address.place.clone()).jsonrpc(settings.clone()));
     }
+    if !arguments.webhook.is_empty() {
+        let settings = webhook::settings(&arguments.webhook_keys)?;
+        for address in &arguments.webhook {
+            let listener = Listener::from(address.place.clone());
+            server = server.listen(listener.webhooks(settings.clone()));
+        }
+    }
     if !arguments.no_demo {
         server = builtin::install(server);
     }
@@ -95,18 +96,50 @@ pub(crate) async fn run(arguments: ServeArgs) -> Result<(), Failure> {
     for address in server.local_addresses() {
         out::line(&address.to_string())?;
     }
-    tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
-        () = server.stopped() => {}
-    }
+    signals.or(server.stopped()).await;
     server.stop().await;
     Ok(())
 }
 
-fn failure(error: ServeError) -> Failure {
+/// What asks a server to stop.
+pub(crate) struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    /// To be called before anything is served, so that no signal falls between.
+    pub(crate) fn new() -> Result<Self, Failure> {
+        let cannot = |error| Failure::Failed(format!("cannot listen for signals: {error}"));
+        let interrupt = signal(SignalKind::interrupt()).map_err(cannot)?;
+        let terminate = signal(SignalKind::terminate()).map_err(cannot)?;
+        Ok(Self { interrupt, terminate })
+    }
+
+    /// Waits for one of them, or for `other`.
+    pub(crate) async fn or(&mut self, other: impl Future<Output = ()>) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+            () = other => {}
+        }
+    }
+}
+
+/// TLS is a matter of certificates here, not of schemes.
+pub(crate) fn without_tls_scheme(address: &Address) -> Result<(), Failure> {
+    if address.tls {
+        let words = format!("{address}: name --tls-cert and --tls-key instead of the scheme");
+        return Err(Failure::Usage(words));
+    }
+    Ok(())
+}
+
+pub(crate) fn failure(error: ServeError) -> Failure {
     match error {
         ServeError::Config(wrong) => Failure::Usage(wrong.to_string()),
+        // The command's own handlers fit together; what does not, its user has asked for.
+        ServeError::Router(wrong) => Failure::Usage(wrong.to_string()),
         other => Failure::Connection(other.to_string()),
     }
 }

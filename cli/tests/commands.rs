@@ -345,14 +345,17 @@ fn a_closed_pipe_is_no_failure() {
 }
 
 #[test]
-fn help_shows_examples_and_offers_only_what_is_there() {
+fn help_shows_examples() {
     let names =
         ["demo", "serve", "call", "send", "listen", "methods", "ping", "decode", "completions"];
     for name in names {
         let help = run(&[name, "--help"]);
         assert_eq!(help.status, 0);
         assert!(help.stdout.contains("Example"), "{name}: {}", help.stdout);
-        assert!(!help.stdout.contains("--webhook"), "{name} offers what is not there");
+    }
+    for name in ["serve", "sign", "verify"] {
+        let help = run(&["webhook", name, "--help"]);
+        assert!(help.status == 0 && help.stdout.contains("Example"), "{name}: {}", help.stdout);
     }
 }
 

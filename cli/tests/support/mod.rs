@@ -54,7 +54,7 @@ pub(crate) fn run_with_input(arguments: &[&str], input: &[u8]) -> Ran {
     child.wait_with_output().expect("it ends").into()
 }
 
-/// `cndt serve` on a free port.
+/// `cndt serve`, or another command that serves, on a free port.
 pub(crate) struct Serve {
     child: Child,
     stdout: BufReader<ChildStdout>,
@@ -63,9 +63,12 @@ pub(crate) struct Serve {
 
 impl Serve {
     pub(crate) fn start(options: &[&str]) -> Self {
-        let arguments = [&["serve", "--bind", "127.0.0.1:0"], options].concat();
-        let mut child =
-            command(&arguments).stderr(Stdio::inherit()).spawn().expect("the command runs");
+        Self::run(command(&[&["serve", "--bind", "127.0.0.1:0"], options].concat()))
+    }
+
+    /// Any command that prints where it listens.
+    pub(crate) fn run(mut command: Command) -> Self {
+        let mut child = command.stderr(Stdio::inherit()).spawn().expect("the command runs");
         let mut stdout = BufReader::new(child.stdout.take().expect("stdout is a pipe"));
         let address = next_address(&mut stdout);
         Self { child, stdout, address }
@@ -82,6 +85,14 @@ impl Serve {
         assert!(status.success());
     }
 
+    /// What it prints until it ends, which it must do well.
+    pub(crate) fn rest(&mut self) -> String {
+        let mut rest = String::new();
+        self.stdout.read_to_string(&mut rest).expect("text");
+        assert_eq!(self.child.wait().expect("it ends").code(), Some(0));
+        rest
+    }
+
     pub(crate) fn wait(mut self) -> i32 {
         let mut rest = String::new();
         self.stdout.read_to_string(&mut rest).expect("text");
@@ -94,8 +105,9 @@ fn next_address(stdout: &mut impl BufRead) -> String {
     let mut line = String::new();
     stdout.read_line(&mut line).expect("a line");
     let address = line.trim_end();
-    let known =
-        ["cndt://", "cndts://", "unix:", "jsonrpc"].iter().any(|start| address.starts_with(start));
+    let known = ["cndt://", "cndts://", "unix:", "jsonrpc", "http://"]
+        .iter()
+        .any(|start| address.starts_with(start));
     assert!(known, "the address it listens on, not {line:?}");
     address.strip_prefix("cndt://").unwrap_or(address).to_owned()
 }

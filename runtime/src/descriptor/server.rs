@@ -145,6 +145,11 @@ impl ServerDescriptor {
     /// The first that makes no sense, with what would.
     pub fn validate(&self) -> Result<(), ConfigError> {
         self.validate_access()?;
+        self.validate_without_login()
+    }
+
+    /// Checks what matters where nobody logs in.
+    pub(crate) fn validate_without_login(&self) -> Result<(), ConfigError> {
         ensure_identity(&self.name, &self.version)?;
         self.validate_tls()?;
         ensure(!self.host.is_empty(), "host", "must not be empty", "\"\"")?;

@@ -35,6 +35,8 @@ pub use handle::ServerHandle;
 pub(crate) use registry::Permit;
 pub use registry::ServerStats;
 
+use cndt_core::auth::Access;
+
 use crate::descriptor::ServerDescriptor;
 use crate::error::ServeError;
 use crate::hooks::{HookOutcome, Hooks};
@@ -50,11 +52,19 @@ use accept::{Door, Spoken};
 use handle::ServerHooks;
 pub(crate) use handle::TaskCount;
 
+/// Whether the descriptor's own address is listened on.
+#[derive(Debug, Clone, Copy)]
+enum Place {
+    Descriptor,
+    Elsewhere,
+}
+
 /// A server that is being put together. Nothing happens before [`Server::start`].
 #[must_use = "a server does nothing before it is started"]
 pub struct Server<R> {
     descriptor: ServerDescriptor,
     more: Vec<Listener>,
+    place: Place,
     tls: Option<TlsServer>,
     router: Router,
     hooks: ServerHooks,
@@ -67,6 +77,7 @@ impl<R: Runtime> Server<R> {
         Self {
             descriptor,
             more: Vec::new(),
+            place: Place::Descriptor,
             tls: None,
             router: Router::new(),
             hooks: ServerHooks {
@@ -83,6 +94,25 @@ impl<R: Runtime> Server<R> {
     pub fn listen(mut self, listener: impl Into<Listener>) -> Self {
         self.more.push(listener.into());
         self
+    }
+
+    /// Listens there, and no longer where the descriptor says: only in places that were named by
+    /// this method or by [`Server::listen`]. If nobody logs in at any of them, the descriptor needs
+    /// no password.
+    ///
+    /// ```
+    /// # #[cfg(feature = "webhook")] {
+    /// use cndt_tokio::webhook::Webhooks;
+    /// use cndt_tokio::{Listener, Server, ServerDescriptor};
+    ///
+    /// let server = Server::new(ServerDescriptor::new(""))
+    ///     .listen_only(Listener::tcp("127.0.0.1", 8080).webhooks(Webhooks::unsigned()));
+    /// # drop(server);
+    /// # }
+    /// ```
+    pub fn listen_only(mut self, listener: impl Into<Listener>) -> Self {
+        self.place = Place::Elsewhere;
+        self.listen(listener)
     }
 
     /// Speaks TLS, in place of what the descriptor says about it: for certificates that come from
@@ -143,7 +173,17 @@ impl<R: Runtime> Server<R> {
     /// A setting that makes no sense, handlers that do not fit together, an address that is not to
     /// be had.
     pub async fn start(self) -> Result<ServerHandle, ServeError> {
-        self.descriptor.validate()?;
+        let own = match self.place {
+            Place::Descriptor => Some(self.descriptor.listener()),
+            Place::Elsewhere => None,
+        };
+        let places: Vec<_> = own.into_iter().chain(self.more).collect();
+        let logs_in = places.iter().any(|place| matches!(place.protocol, ListenerProtocol::Cndt));
+        if logs_in {
+            self.descriptor.validate()?;
+        } else {
+            self.descriptor.validate_without_login()?;
+        }
         let ServerDescriptor { name, version, description, .. } = &self.descriptor;
         let router = self.router.finish(About { name, version, description })?;
         let (descriptor, own_tls) = (self.descriptor.clone(), self.tls);
@@ -152,14 +192,14 @@ impl<R: Runtime> Server<R> {
                 Some(tls) => Some(tls),
                 None => descriptor.tls()?,
             };
-            Ok::<_, ServeError>((descriptor.access()?, tls))
+            let access = if logs_in { descriptor.access()? } else { Access::new() };
+            Ok::<_, ServeError>((access, tls))
         });
         let (access, tls) = prepared.await?;
         let ServerDescriptor { ipv6, ipv6_only, .. } = self.descriptor;
         let mut listeners = Vec::new();
         let mut addresses = Vec::new();
-        let all = std::iter::once(self.descriptor.listener()).chain(self.more);
-        for Listener { address, tls: own, protocol } in all {
+        for Listener { address, tls: own, protocol } in places {
             let bound = bind::<R>(&address, ipv6, ipv6_only).await;
             let socket =
                 bound.map_err(|error| ServeError::Bind { address: address.to_string(), error })?;

@@ -1,0 +1,159 @@
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Subcommand, ValueEnum};
+use cndt_tokio::webhook::{MessageId, Scheme};
+
+use super::time;
+use crate::address::Address;
+
+/// What can be done with webhooks.
+#[derive(Debug, Subcommand)]
+pub(crate) enum WebhookCommand {
+    /// Receives webhooks and prints each verified one as a JSON line
+    #[command(after_help = SERVE_EXAMPLES)]
+    Serve(WebhookServeArgs),
+    /// Signs the bytes on stdin and prints the headers to send
+    #[command(after_help = SIGN_EXAMPLES)]
+    Sign(WebhookSignArgs),
+    /// Checks the bytes on stdin against the headers that came with them
+    #[command(after_help = VERIFY_EXAMPLES)]
+    Verify(WebhookVerifyArgs),
+}
+
+const SERVE_EXAMPLES: &str = "\
+Examples:
+  CNDT_WEBHOOK_SECRET=your-secret-key cndt webhook serve --bind 127.0.0.1:8080
+  cndt webhook serve --bind 127.0.0.1:0 --scheme github --secret-file secret.txt
+  cndt webhook serve --bind 127.0.0.1:8080 --on '/trading/signal=./trade.sh' --on '/alerts/*=cat'
+
+The address is printed first, then each delivery as {path, id, timestamp, payload}. A COMMAND is run by
+the shell with the payload on its stdin; what it prints is the JSON result, and a status other than 0 an
+error with its stderr. Without a secret, anybody's webhooks are taken.";
+const SIGN_EXAMPLES: &str = "\
+Examples:
+  echo -n '{\"a\": 1}' | CNDT_WEBHOOK_SECRET=secret cndt webhook sign
+  cndt webhook sign --scheme standard --id msg_1 --secret-file secret.txt < body.json";
+const VERIFY_EXAMPLES: &str = "\
+Examples:
+  cndt webhook verify --header X-Webhook-Signature=0a1b… < body.json
+  cndt webhook verify --scheme stripe --tolerance 1h --header 'Stripe-Signature=t=1,v1=…' < body.json
+
+Exit status: 0 if the signature is right, 1 if not, with the reason.";
+
+/// How webhooks are signed.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct WebhookKeys {
+    /// How webhooks are signed
+    #[arg(long, value_enum, default_value_t = SchemeName::Hex)]
+    pub(crate) scheme: SchemeName,
+    /// The header with the signature, in scheme hex
+    #[arg(long, value_name = "NAME")]
+    pub(crate) signature_header: Option<String>,
+    /// Reads the secret from a file, instead of CNDT_WEBHOOK_SECRET; up to four lines, of which the
+    /// first signs and each verifies
+    #[arg(long, value_name = "FILE")]
+    pub(crate) secret_file: Option<PathBuf>,
+}
+
+/// How a signature is made and written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum SchemeName {
+    /// Of the body alone, in X-Webhook-Signature
+    Hex,
+    /// As GitHub does, in X-Hub-Signature-256
+    #[value(name = "github")]
+    GitHub,
+    /// As Stripe does, in Stripe-Signature
+    Stripe,
+    /// As Standard Webhooks says, in webhook-signature
+    Standard,
+}
+
+impl From<SchemeName> for Scheme {
+    fn from(name: SchemeName) -> Self {
+        match name {
+            SchemeName::Hex => Self::Hex,
+            SchemeName::GitHub => Self::GitHub,
+            SchemeName::Stripe => Self::Stripe,
+            SchemeName::Standard => Self::Standard,
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct WebhookServeArgs {
+    /// Where to listen: host:port or unix:PATH; port 0 takes a free one
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) bind: Address,
+    #[command(flatten)]
+    pub(crate) keys: WebhookKeys,
+    /// Runs COMMAND for each delivery on this path, a pattern with * included; may be given several
+    /// times. Without it every path is taken
+    #[arg(long, value_name = "PATH=COMMAND", value_parser = path_and_command)]
+    pub(crate) on: Vec<(String, String)>,
+    /// How old or new a signed timestamp may be; `off` takes any
+    #[arg(long, value_name = "TIME", default_value = "5m", value_parser = tolerance)]
+    pub(crate) tolerance: Tolerance,
+    /// The largest payload, in bytes
+    #[arg(long, value_name = "BYTES", default_value_t = 1024 * 1024)]
+    pub(crate) body_max: usize,
+    /// Speaks TLS, with the certificate in this PEM file
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    pub(crate) tls_cert: Option<String>,
+    /// The certificate's private key, in PEM
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    pub(crate) tls_key: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct WebhookSignArgs {
+    #[command(flatten)]
+    pub(crate) keys: WebhookKeys,
+    /// The delivery's id; a random one where the scheme wants one
+    #[arg(long)]
+    pub(crate) id: Option<MessageId>,
+    /// When it is signed, in seconds since 1970; now
+    #[arg(long, value_name = "UNIX")]
+    pub(crate) timestamp: Option<u64>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct WebhookVerifyArgs {
+    #[command(flatten)]
+    pub(crate) keys: WebhookKeys,
+    /// A header as it came; may be given several times
+    #[arg(long, value_name = "NAME=VALUE", required = true, value_parser = header)]
+    pub(crate) header: Vec<(String, String)>,
+    /// How old or new a signed timestamp may be; `off` takes any
+    #[arg(long, value_name = "TIME", default_value = "5m", value_parser = tolerance)]
+    pub(crate) tolerance: Tolerance,
+}
+
+type Tolerance = cndt_tokio::webhook::Tolerance;
+
+fn tolerance(text: &str) -> Result<Tolerance, String> {
+    match text {
+        "off" => Ok(Tolerance::Off),
+        "0" | "0s" => Ok(Tolerance::Within(Duration::ZERO)),
+        text => time(text).map(Tolerance::Within),
+    }
+}
+
+/// `NAME=VALUE`, or `NAME: VALUE` as `sign` prints it.
+fn header(text: &str) -> Result<(String, String), String> {
+    let colon = text.split_once(": ").filter(|(name, _)| !name.contains('='));
+    let (name, value) = colon
+        .or_else(|| text.split_once('='))
+        .ok_or_else(|| "write it like X-Webhook-Signature=0a1b…".to_owned())?;
+    Ok((name.to_ascii_lowercase(), value.to_owned()))
+}
+
+fn path_and_command(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((path, command)) if path.starts_with('/') && !command.trim().is_empty() => {
+            Ok((path.to_owned(), command.to_owned()))
+        }
+        _ => Err("write it like /path=COMMAND".to_owned()),
+    }
+}

@@ -1,0 +1,188 @@
+//! `cndt webhook`, as people run it: each test runs the built command.
+
+mod support;
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::process::{Command, Stdio};
+
+use serde_json::{Value, json};
+use support::{Ran, Serve, command};
+
+const SECRET: &str = "It's a Secret to Everybody";
+const STANDARD: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+
+fn webhook(arguments: &[&str], secret: &str) -> Command {
+    let mut command = command(&[&["webhook"], arguments].concat());
+    command.env("CNDT_WEBHOOK_SECRET", secret);
+    command
+}
+
+fn fed(mut command: Command, input: &[u8]) -> Ran {
+    let mut child = command.stdin(Stdio::piped()).spawn().expect("the command runs");
+    let mut stdin = child.stdin.take().expect("stdin is a pipe");
+    // It need not read what it does not want.
+    let _ = stdin.write_all(input);
+    drop(stdin);
+    child.wait_with_output().expect("it ends").into()
+}
+
+/// Status and body of the answer to one POST.
+fn post(address: &str, path: &str, headers: &str, body: &str) -> (u16, Value) {
+    let host = address.strip_prefix("http://").expect("webhooks come over HTTP");
+    let mut stream = TcpStream::connect(host).expect("somebody listens");
+    let length = body.len();
+    let headers: String = headers.lines().map(|line| format!("{line}\r\n")).collect();
+    let head = format!("POST {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{headers}");
+    let request = format!("{head}Content-Length: {length}\r\n\r\n{body}");
+    stream.write_all(request.as_bytes()).expect("it reads");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("it answers and closes");
+    let (head, body) = answer.split_once("\r\n\r\n").expect("HTTP");
+    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status");
+    (status, serde_json::from_str(body).expect("JSON"))
+}
+
+#[test]
+fn signatures_are_those_that_vendors_publish() {
+    let github = fed(webhook(&["sign", "--scheme", "github"], SECRET), b"Hello, World!");
+    assert_eq!(
+        github.stdout,
+        "X-Hub-Signature-256: sha256=\
+         757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17\n"
+    );
+    let hex = fed(webhook(&["sign"], SECRET), b"Hello, World!");
+    assert_eq!(
+        hex.stdout,
+        "X-Webhook-Signature: 757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17\n"
+    );
+    let arguments = ["sign", "--scheme", "stripe", "--timestamp", "1700000000"];
+    let secret = "whsec_test_secret";
+    let stripe = fed(webhook(&arguments, secret), br#"{"id":"evt_test_webhook"}"#);
+    assert_eq!(
+        stripe.stdout,
+        "Stripe-Signature: t=1700000000,\
+         v1=31f5d883dbc7f94e904e545163bf33620012700d5b31ff192138ab47bf55025a\n"
+    );
+    let id = "msg_p5jXN8AQM9LWM0D4loKWxJek";
+    let arguments = ["sign", "--scheme", "standard", "--id", id, "--timestamp", "1614265330"];
+    let standard = fed(webhook(&arguments, STANDARD), br#"{"test": 2432232314}"#);
+    assert_eq!(
+        standard.stdout,
+        format!(
+            "webhook-id: {id}\nwebhook-timestamp: 1614265330\n\
+             webhook-signature: v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=\n"
+        )
+    );
+}
+
+#[test]
+fn what_is_signed_is_verified_and_nothing_else() {
+    for (scheme, secret) in
+        [("hex", SECRET), ("github", SECRET), ("stripe", SECRET), ("standard", STANDARD)]
+    {
+        let signed = fed(webhook(&["sign", "--scheme", scheme], secret), b"body");
+        assert_eq!(signed.status, 0, "{signed:?}");
+        let mut arguments = vec!["verify", "--scheme", scheme];
+        for line in signed.stdout.lines() {
+            arguments.extend(["--header", line]);
+        }
+        let right = fed(webhook(&arguments, secret), b"body");
+        assert_eq!((right.status, &*right.stdout, &*right.stderr), (0, "", ""));
+        let wrong = fed(webhook(&arguments, secret), b"another body");
+        assert_eq!(wrong.status, 1, "{wrong:?}");
+        assert!(wrong.stderr.contains("no signature matches"), "{wrong:?}");
+    }
+    let old = ["sign", "--scheme", "standard", "--timestamp", "1614265330"];
+    let old = fed(webhook(&old, STANDARD), b"body");
+    let mut arguments = vec!["verify", "--scheme", "standard"];
+    for line in old.stdout.lines() {
+        arguments.extend(["--header", line]);
+    }
+    let late = fed(webhook(&arguments, STANDARD), b"body");
+    assert!(late.status == 1 && late.stderr.contains("s old"), "{late:?}");
+    arguments.extend(["--tolerance", "off"]);
+    assert_eq!(fed(webhook(&arguments, STANDARD), b"body").status, 0);
+}
+
+#[test]
+fn wrong_usage_says_what_to_do() {
+    let run = |arguments: &[&str], secret: &str| fed(webhook(arguments, secret), b"");
+    for (ran, words) in [
+        (run(&["sign"], ""), "CNDT_WEBHOOK_SECRET"),
+        (run(&["sign", "--secret-file", "/no/such/file"], ""), "/no/such/file"),
+        (run(&["sign", "--scheme", "standard"], "short"), "base64"),
+        (run(&["sign", "--scheme", "stripe", "--signature-header", "X"], "s"), "stripe"),
+        (run(&["sign", "--id", "a.b"], "s"), "no dot"),
+        (run(&["verify"], "s"), "--header"),
+        (run(&["verify", "--header", "nothing"], "s"), "X-Webhook-Signature"),
+        (run(&["serve", "--bind", "127.0.0.1:0", "--on", "nothing"], "s"), "/path=COMMAND"),
+        (run(&["serve", "--bind", "127.0.0.1:0", "--on", "/a/**/b=true"], "s"), "/a/**/b"),
+    ] {
+        assert!(ran.status == 2 && ran.stderr.contains(words), "{words}: {ran:?}");
+    }
+}
+
+#[test]
+fn several_secrets_come_from_a_file() {
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    std::fs::write(file.path(), "new\nold\n").expect("it is written");
+    let path = file.path().to_str().expect("text");
+    let old = fed(webhook(&["sign"], "old"), b"body").stdout;
+    let arguments = ["verify", "--secret-file", path, "--header", old.trim()];
+    assert_eq!(fed(webhook(&arguments, ""), b"body").status, 0);
+    let new = fed(webhook(&["sign", "--secret-file", path], ""), b"body").stdout;
+    assert_eq!(new, fed(webhook(&["sign"], "new"), b"body").stdout);
+}
+
+#[test]
+fn deliveries_are_printed_and_handled_by_commands() {
+    let arguments = ["serve", "--bind", "127.0.0.1:0", "--scheme", "standard"];
+    let handlers = ["--on", "/count=wc -c", "--on", "/fails=echo no luck >&2; exit 3"];
+    let mut server = Serve::run(webhook(&[&arguments[..], &handlers[..]].concat(), STANDARD));
+    let sign = |id: &str| {
+        let signed = webhook(&["sign", "--scheme", "standard", "--id", id], STANDARD);
+        fed(signed, b"{\"a\":  1}").stdout
+    };
+    let address = server.address.clone();
+    let (status, answer) = post(&address, "/count", &sign("one"), "{\"a\":  1}");
+    assert_eq!((status, &answer["result"]), (200, &json!(7)), "{answer}");
+    let (status, answer) = post(&address, "/fails", &sign("two"), "{\"a\":  1}");
+    assert_eq!((status, &answer["message"]), (500, &json!("no luck")), "{answer}");
+    let (status, _) = post(&address, "/count", "", "{\"a\":  1}");
+    assert_eq!(status, 401);
+    let (status, _) = post(&address, "/elsewhere", &sign("three"), "{\"a\":  1}");
+    assert_eq!(status, 404);
+    server.signal("TERM");
+    let rest = server.rest();
+    let lines: Vec<Value> =
+        rest.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    let told: Vec<_> = lines.iter().map(|line| (&line["path"], &line["id"])).collect();
+    assert_eq!(told, [(&json!("/count"), &json!("one")), (&json!("/fails"), &json!("two"))]);
+    assert_eq!(lines[0]["payload"], json!({"a": 1}));
+    assert!(lines[0]["timestamp"].is_u64(), "{}", lines[0]);
+}
+
+#[test]
+fn every_path_is_taken_where_none_is_named() {
+    let mut server = Serve::run(webhook(&["serve", "--bind", "127.0.0.1:0"], ""));
+    let (status, answer) = post(&server.address, "/any/path?x=1", "", "[1]");
+    assert_eq!((status, &answer["status"]), (200, &json!("success")), "{answer}");
+    server.signal("INT");
+    let expected = json!({"path": "/any/path", "id": null, "timestamp": null, "payload": [1]});
+    assert_eq!(serde_json::from_str::<Value>(&server.rest()).expect("one line"), expected);
+}
+
+#[test]
+fn a_server_of_all_receives_webhooks_too() {
+    let arguments = ["serve", "--bind", "127.0.0.1:0", "--webhook", "127.0.0.1:0"];
+    let mut command = command(&arguments);
+    command.env("CNDT_WEBHOOK_SECRET", SECRET);
+    let mut server = Serve::run(command);
+    let address = server.next_address();
+    assert!(address.starts_with("http://127.0.0.1:"), "{address}");
+    let signed = fed(webhook(&["sign"], SECRET), b"{}").stdout;
+    let (status, answer) = post(&address, "/x", &signed, "{}");
+    assert_eq!((status, &answer["result"]), (200, &json!({})), "{answer}");
+    assert_eq!(post(&address, "/x", "", "{}").0, 401);
+}
