@@ -409,3 +409,23 @@ fn connections_that_do_nothing_cost_little() {
     let idle = MEMORY.current_usage().saturating_sub(before);
     assert!(idle <= 16 * KIB, "an idle connection holds {idle} bytes");
 }
+
+#[test]
+#[cfg(feature = "webhook")]
+fn a_full_memory_of_deliveries_takes_what_was_promised() {
+    use cndt_core::webhook::{ReplayError, ReplayGuard, ReplayLimits, Tolerance};
+
+    let _alone = alone();
+    let limits = ReplayLimits::default();
+    let mut guard = ReplayGuard::new(limits, Tolerance::default()).unwrap();
+    let mut id = "x".repeat(256);
+    let grown = growth(|| {
+        for n in 0..2 * limits.ids_max {
+            id.replace_range(..8, &format!("{n:08}"));
+            let full = ReplayError::Full { max: limits.ids_max };
+            let expected = if n < limits.ids_max { Ok(()) } else { Err(full) };
+            assert_eq!(guard.check(1_700_000_000, &id), expected);
+        }
+    });
+    assert!(grown < 150 * limits.ids_max, "{} bytes for each id", grown / limits.ids_max);
+}

@@ -9,12 +9,14 @@
 //! must show, or the measurement proves nothing.
 #![forbid(unsafe_code)]
 
+use std::error::Error;
 use std::hint::black_box;
 use std::io::Write;
 use std::process::ExitCode;
 use std::time::Instant;
 
-use cndt_core::auth::scram::{Derivation, ScramError};
+use cndt_core::auth::scram::Derivation;
+use cndt_core::webhook::{Keys, MessageId, Scheme, Tolerance};
 
 const SAMPLES: usize = 1_000_000;
 const ROUNDS: usize = 3;
@@ -34,7 +36,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn run() -> Result<bool, ScramError> {
+fn run() -> Result<bool, Box<dyn Error>> {
     let keys = Derivation::new("secret", &[7; 16], 4096)?.run();
     let verifier = keys.verifier();
     let proof = keys.client_proof(SIGNED);
@@ -47,6 +49,8 @@ fn run() -> Result<bool, ScramError> {
     };
     let proofs = [flip(proof, 0), flip(proof, 31)];
     let signatures = [flip(signature, 0), flip(signature, 31)];
+    let webhooks = Keys::parse(Scheme::Hex, "secret")?;
+    let hexes = wrong_signatures(&webhooks);
     let long = [7_u8; 256];
     let mut early = long;
     let mut late = long;
@@ -61,11 +65,30 @@ fn run() -> Result<bool, ScramError> {
         let t =
             measure(|class| keys.accepts_server(black_box(SIGNED), black_box(&signatures[class])));
         good &= report(round, "signature of a server", t, t.abs() < LIMIT);
+        let t = measure(|class| {
+            let lookup = |name: &str| name.ends_with("signature").then_some(&hexes[class][..]);
+            webhooks.verify(0, Tolerance::Off, lookup, black_box(SIGNED)).is_ok()
+        });
+        good &= report(round, "signature of a webhook", t, t.abs() < LIMIT);
         let t =
             measure(|class| same_until_it_differs(black_box(&long), black_box(&controls[class])));
         good &= report(round, "control, must show", t, t.abs() >= LIMIT);
     }
     Ok(good)
+}
+
+/// Wrong in the first digit, and in the last.
+fn wrong_signatures(keys: &Keys) -> [Vec<u8>; 2] {
+    let id = MessageId::new([7; 16]);
+    let right = keys.sign(&id, 0, SIGNED).signature().as_bytes().to_vec();
+    let wrong = |at: usize| {
+        let mut digits = right.clone();
+        if let Some(digit) = digits.get_mut(at) {
+            *digit ^= 1;
+        }
+        digits
+    };
+    [wrong(0), wrong(63)]
 }
 
 /// What nobody should do with secrets.
