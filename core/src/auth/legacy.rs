@@ -4,8 +4,6 @@ use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
-const HEX: &[u8; 16] = b"0123456789abcdef";
-
 /// Stands for the password wherever dialect `netconduit` is spoken, so it is kept as secret.
 #[derive(Clone, Zeroize, ZeroizeOnDrop)]
 pub(crate) struct PasswordHash([u8; 64]);
@@ -29,13 +27,16 @@ impl PasswordHash {
     }
 }
 
-/// Writes each byte as two lower-case digits, as many as fit.
+/// Writes each byte as two lower-case digits, as many as fit. Without a table, whose cache would tell
+/// which digits they are.
 pub(crate) fn write_hex(bytes: &[u8], hex: &mut [u8]) {
-    for (byte, pair) in bytes.iter().zip(hex.chunks_exact_mut(2)) {
-        let digit = |nibble: u8| HEX.get(usize::from(nibble)).copied().unwrap_or(b'0');
-        if let [high, low] = pair {
-            *high = digit(byte >> 4);
-            *low = digit(byte & 0x0f);
-        }
+    const FROM_9_TO_A: u8 = b'a' - b'9' - 1;
+    let digit = |nibble: u8| {
+        let letter = u8::from(nibble > 9).wrapping_mul(FROM_9_TO_A);
+        nibble.wrapping_add(b'0').wrapping_add(letter)
+    };
+    for (byte, [high, low]) in bytes.iter().zip(hex.as_chunks_mut().0) {
+        *high = digit(byte >> 4);
+        *low = digit(byte & 0x0f);
     }
 }

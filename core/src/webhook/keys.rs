@@ -103,8 +103,8 @@ impl Keys {
     /// The headers that make `body` a signed delivery, sent at `now` in seconds since 1970. Each try
     /// of a delivery is signed anew, with the same id.
     pub fn sign<'a>(&'a self, id: &'a MessageId, now: u64, body: &[u8]) -> Signed<'a> {
-        let mut digits = [0; 20];
-        let time = write_decimal(now, &mut digits);
+        let timestamp = Decimal::of(now);
+        let time = timestamp.as_str();
         let signing = if self.scheme.signs_with_all() { self.macs.len() } else { 1 };
         let mut signature = String::with_capacity(signing.saturating_mul(72).saturating_add(24));
         if self.scheme == Scheme::Stripe {
@@ -125,10 +125,6 @@ impl Keys {
             });
             signature.push_str(code.as_str());
         }
-        let timestamp = match self.scheme {
-            Scheme::Hex | Scheme::GitHub | Scheme::Stripe => None,
-            Scheme::Standard => Some(String::from(time)),
-        };
         Signed { keys: self, id, timestamp, signature }
     }
 
@@ -183,14 +179,17 @@ impl fmt::Debug for Keys {
 pub struct Signed<'a> {
     keys: &'a Keys,
     id: &'a MessageId,
-    timestamp: Option<String>,
+    timestamp: Decimal,
     signature: String,
 }
 
 impl Signed<'_> {
     /// Names and values. All schemes send the id, but only [`Scheme::Standard`] signs it.
     pub fn headers(&self) -> impl Iterator<Item = (HeaderName, &str)> {
-        let timestamp = self.timestamp.as_deref().map(|time| (header::WEBHOOK_TIMESTAMP, time));
+        let timestamp = match self.keys.scheme {
+            Scheme::Hex | Scheme::GitHub | Scheme::Stripe => None,
+            Scheme::Standard => Some((header::WEBHOOK_TIMESTAMP, self.timestamp.as_str())),
+        };
         [(self.keys.scheme.id_header(), self.id.as_str())]
             .into_iter()
             .chain(timestamp)
@@ -253,16 +252,30 @@ pub(super) fn feed_prefix(scheme: Scheme, mac: &mut Hmac<Sha256>, id: &[u8], tim
     }
 }
 
-fn write_decimal(value: u64, digits: &mut [u8; 20]) -> &str {
-    let (mut left, mut first) = (value, digits.len());
-    for (at, digit) in digits.iter_mut().enumerate().rev() {
-        *digit = u8::try_from(left % 10).unwrap_or(0).saturating_add(b'0');
-        left /= 10;
-        first = at;
-        if left == 0 {
-            break;
+/// A number as it is written.
+#[derive(Debug, Clone, Copy)]
+struct Decimal {
+    digits: [u8; 20],
+    first: usize,
+}
+
+impl Decimal {
+    fn of(number: u64) -> Self {
+        let mut decimal = Self { digits: [0; 20], first: 0 };
+        let mut left = number;
+        for (at, digit) in decimal.digits.iter_mut().enumerate().rev() {
+            *digit = u8::try_from(left % 10).unwrap_or(0).saturating_add(b'0');
+            left /= 10;
+            decimal.first = at;
+            if left == 0 {
+                break;
+            }
         }
+        decimal
     }
-    let text = digits.get(first..).unwrap_or_default();
-    core::str::from_utf8(text).unwrap_or_default()
+
+    fn as_str(&self) -> &str {
+        let digits = self.digits.get(self.first..).unwrap_or_default();
+        core::str::from_utf8(digits).unwrap_or_default()
+    }
 }
