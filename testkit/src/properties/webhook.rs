@@ -238,7 +238,8 @@ fn prefix(pattern: &str) -> usize {
 fn reference(pattern: &str, path: &str) -> bool {
     let is_segmented = pattern.matches('*').count() > 1 || pattern.contains('{');
     match pattern {
-        "*" => path.starts_with('/'),
+        _ if !path.starts_with('/') => false,
+        "*" => true,
         _ if is_segmented => {
             let parts = |text: &'_ str| text.split('/').map(str::to_owned).collect::<Vec<_>>();
             segments_match(&parts(pattern), &parts(path))
