@@ -1,7 +1,7 @@
 //! Webhooks: who sent a request, whether it came before, and where it goes. HTTP itself is elsewhere.
 //!
 //! [`Keys`] sign and verify in one of four schemes, [`ReplayGuard`] remembers what came, [`Routes`]
-//! finds the handler of a path. Time comes in as seconds since 1970.
+//! finds the handler of a path, [`Delivery`] tells a sender when to try again. Time comes in as seconds since 1970.
 //!
 //! ```
 //! use cndt_core::webhook::{Keys, MessageId, Scheme, Tolerance, VerifyError};
@@ -30,6 +30,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod delivery;
 mod header;
 mod id;
 mod keys;
@@ -43,6 +44,7 @@ mod tests;
 mod timestamp;
 mod verifier;
 
+pub use delivery::{Attempted, Dead, Delivery, DeliveryPolicy, DeliveryState, Next, Statuses};
 pub use header::HeaderName;
 pub use id::{DeliveryId, ID_LENGTH_MAX, MessageId, MessageIdError};
 pub use keys::{Keys, Signed};
