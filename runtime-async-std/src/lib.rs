@@ -61,6 +61,10 @@ pub type Policy = cndt_runtime::Policy<AsyncStd>;
 /// See [`cndt_runtime::Policies`].
 pub type Policies = cndt_runtime::Policies<AsyncStd>;
 
+/// See [`cndt_runtime::webhook::client`].
+#[cfg(feature = "webhook")]
+pub type WebhookClient = cndt_runtime::webhook::WebhookClient<AsyncStd>;
+
 /// The async-std runtime.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct AsyncStd;

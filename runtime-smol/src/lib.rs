@@ -54,6 +54,10 @@ pub type Policy = cndt_runtime::Policy<Smol>;
 /// See [`cndt_runtime::Policies`].
 pub type Policies = cndt_runtime::Policies<Smol>;
 
+/// See [`cndt_runtime::webhook::client`].
+#[cfg(feature = "webhook")]
+pub type WebhookClient = cndt_runtime::webhook::WebhookClient<Smol>;
+
 /// The smol runtime.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Smol;

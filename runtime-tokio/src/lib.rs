@@ -65,6 +65,10 @@ pub type Policy = cndt_runtime::Policy<Tokio>;
 /// See [`cndt_runtime::Policies`].
 pub type Policies = cndt_runtime::Policies<Tokio>;
 
+/// See [`cndt_runtime::webhook::client`].
+#[cfg(feature = "webhook")]
+pub type WebhookClient = cndt_runtime::webhook::WebhookClient<Tokio>;
+
 /// The tokio runtime. Use it from inside one, with time and I/O enabled.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Tokio;

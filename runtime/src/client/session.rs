@@ -175,6 +175,7 @@ pub(super) async fn dial<R: Runtime>(shared: &ClientShared) -> Result<Dialled, C
     let descriptor = &shared.descriptor;
     let target = Target {
         address: descriptor.target(),
+        admits: |_| true,
         ipv6_only: descriptor.use_ipv6,
         tls: shared.tls.as_ref().map(|tls| (tls, descriptor.tls_name())),
         timeout: descriptor.connect_timeout,

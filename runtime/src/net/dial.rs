@@ -20,9 +20,24 @@ const NEXT_ADDRESS: Duration = Duration::from_millis(250);
 pub(crate) struct Target<'a> {
     pub(crate) address: Address,
     pub(crate) ipv6_only: bool,
+    /// Which of the host's addresses may be connected to.
+    pub(crate) admits: fn(&SocketAddr) -> bool,
     pub(crate) tls: Option<(&'a TlsClient, &'a str)>,
     /// For all of it together.
     pub(crate) timeout: Duration,
+}
+
+/// None of a host's addresses may be connected to.
+#[derive(Debug, thiserror::Error)]
+#[error("the host has no address that may be connected to")]
+pub(crate) struct NotAdmitted;
+
+impl NotAdmitted {
+    /// Whether that is why there is no connection.
+    #[cfg(feature = "webhook")]
+    pub(crate) fn is_why(error: &io::Error) -> bool {
+        error.get_ref().is_some_and(|inner| inner.is::<Self>())
+    }
 }
 
 /// A stream, and where it leads to if that is an IP address.
@@ -46,6 +61,11 @@ async fn connect<R: Runtime>(target: &Target<'_>) -> Result<Dialled, ConnectErro
     let mut addresses = R::default().resolve(host, port).await?;
     if target.ipv6_only {
         addresses.retain(SocketAddr::is_ipv6);
+    }
+    let found = addresses.len();
+    addresses.retain(target.admits);
+    if found > 0 && addresses.is_empty() {
+        return Err(io::Error::new(io::ErrorKind::PermissionDenied, NotAdmitted).into());
     }
     let (stream, remote) = Attempts::<R>::new(alternate(addresses)).await?;
     let stream = match target.tls {

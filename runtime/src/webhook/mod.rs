@@ -49,11 +49,17 @@
 //! The signature is checked over the bytes as they came, before anything reads them. A handler that has
 //! begun runs to its end, even if its sender hangs up.
 
+pub mod client;
 mod received;
 pub(crate) mod server;
 
+pub use client::{
+    AnswerError, Detached, Proxy, SendBatch, SendWebhook, WebhookAnswer, WebhookClient,
+    WebhookClientDescriptor, WebhookError, WebhookFailure,
+};
 pub use cndt_core::webhook::{
-    DeliveryId, KeyError, Keys, MessageId, ReplayLimits, Scheme, Secret, Tolerance, VerifyError,
+    Dead, DeliveryId, DeliveryPolicy, KeyError, Keys, MessageId, ReplayLimits, Scheme, Secret,
+    Statuses, Tolerance, VerifyError,
 };
 pub use http;
 pub use received::{Headers, Webhook};
