@@ -24,11 +24,14 @@ pub mod messages;
 mod net;
 pub mod pool;
 pub mod pressure;
+mod raw_http;
 pub mod replies;
 pub mod retries;
 mod support;
 pub mod transport;
 pub mod webhooks;
+pub mod webhooks_client;
+pub mod webhooks_route;
 
 #[cfg(unix)]
 pub use net::Unix;
@@ -96,6 +99,12 @@ macro_rules! conformance_tests {
             transport: reads_certificates_from_files binds_the_login_to_the_session
                 tells_when_only_one_side_speaks_tls listens_in_many_places
                 replaces_a_stale_unix_socket serves_both_families ends_its_write_half_alone;
+            webhooks_client: signs_in_every_scheme repeats_until_it_is_delivered
+                waits_as_long_as_it_is_asked_to takes_no_for_an_answer gives_up
+                tells_what_cannot_be_sent delivers_detached sends_batches tests_the_connection;
+            webhooks_route: keeps_connections survives_stale_connections
+                reads_no_more_than_it_wants speaks_tls goes_through_proxies
+                keeps_off_private_addresses keeps_to_a_schedule;
         }
     };
     (@over $over:ident, $net:ty, $block_on:path) => {

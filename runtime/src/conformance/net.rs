@@ -193,7 +193,8 @@ impl Authority {
         Arc::new(config.expect("a good certificate"))
     }
 
-    fn client_config(&self) -> Arc<ClientConfig> {
+    /// How a client speaks TLS with those that have one.
+    pub(super) fn client_config(&self) -> Arc<ClientConfig> {
         let mut roots = RootCertStore::empty();
         roots.add(self.certificate.der().clone()).expect("a good certificate");
         let provider = Arc::new(rustls::crypto::ring::default_provider());
