@@ -104,7 +104,7 @@ macro_rules! conformance_tests {
                 tells_what_cannot_be_sent delivers_detached sends_batches tests_the_connection;
             webhooks_route: keeps_connections survives_stale_connections
                 reads_no_more_than_it_wants speaks_tls goes_through_proxies
-                keeps_off_private_addresses keeps_to_a_schedule;
+                keeps_off_private_addresses connects_to_what_was_judged keeps_to_a_schedule;
         }
     };
     (@over $over:ident, $net:ty, $block_on:path) => {

@@ -11,7 +11,8 @@ use super::support::{check, pause, server_descriptor};
 use super::webhooks_client::{OK, client, descriptor, keys, url};
 use super::{Outcome, Tcp};
 use crate::error::ConnectErrorKind;
-use crate::net::Listener;
+use crate::net::dial::{NotAdmitted, Target, dial};
+use crate::net::{Address, Listener};
 use crate::router::extract::Data;
 use crate::rt::Runtime;
 use crate::server::{Server, ServerHandle};
@@ -192,6 +193,23 @@ pub async fn keeps_off_private_addresses<R: Runtime>() -> Outcome {
         check(sender.test_connection().await.is_err(), host)?;
     }
     check(server.connections() == 0, server.connections())
+}
+
+/// Of a host's addresses those are left that may be connected to, and one of them is.
+pub async fn connects_to_what_was_judged<R: Runtime>() -> Outcome {
+    let server = RawServer::start::<R>(|_, _| Reaction::Say(OK))?;
+    let target = |admits| Target {
+        address: Address::new("localhost", server.address.port()),
+        ipv6_only: false,
+        admits,
+        tls: None,
+        timeout: Duration::from_secs(10),
+    };
+    let (_, remote) = dial::<R>(&target(|address| address.is_ipv4())).await?;
+    check(remote == Some(server.address), remote)?;
+    let error = dial::<R>(&target(|_| false)).await.err().ok_or("it was connected to")?;
+    let is_why = matches!(&error, ConnectErrorKind::Io { error } if NotAdmitted::is_why(error));
+    check(is_why, error)
 }
 
 /// A schedule of one's own, for the client or for one webhook.

@@ -46,33 +46,39 @@ impl Endpoint {
             Some(_) | None => return Err(wrong("must begin with http:// or https://")),
         };
         let authority = parsed.authority().ok_or_else(|| wrong("must name a host"))?;
-        let host = authority.host();
-        if host.is_empty() {
-            return Err(wrong("must name a host"));
-        }
         let (user, place) = match authority.as_str().rsplit_once('@') {
             Some((user, place)) => (Some(user), place),
             None => (None, authority.as_str()),
         };
-        let has_port = authority.port().is_some() || place.ends_with(':');
-        let port = match authority.port_u16() {
-            None if has_port => return Err(wrong("must have a port from 1 to 65535")),
-            Some(0) => return Err(wrong("must have a port from 1 to 65535")),
-            Some(port) => port,
-            None if is_tls => 443,
-            None => 80,
-        };
         let authority: Authority = place.parse().map_err(|_| wrong("must name a host"))?;
+        let port = port(&authority, is_tls);
+        let port = port.ok_or_else(|| wrong("must have a port from 1 to 65535"))?;
         let path = parsed.path_and_query().cloned();
         let path = path.unwrap_or_else(|| PathAndQuery::from_static("/"));
         let scheme = if is_tls { Scheme::HTTPS } else { Scheme::HTTP };
         let uri = Uri::builder().scheme(scheme).authority(authority.clone());
         let uri = uri.path_and_query(path.clone()).build();
         let uri = uri.map_err(|_| wrong("must be a URL"))?;
-        let inner = host.strip_prefix('[').and_then(|inner| inner.strip_suffix(']'));
-        let origin = Origin { is_tls, host: inner.unwrap_or(host).to_owned(), port };
+        let host = host(&authority).ok_or_else(|| wrong("must name a host"))?;
+        let origin = Origin { is_tls, host, port };
         let authorization = user.map(basic).transpose().map_err(wrong)?;
         Ok(Self { origin, uri, path, authority, authorization })
+    }
+}
+
+/// Without brackets; `None` if it is empty.
+pub(super) fn host(authority: &Authority) -> Option<String> {
+    let host = authority.host();
+    let inner = host.strip_prefix('[').and_then(|inner| inner.strip_suffix(']'));
+    Some(inner.unwrap_or(host)).filter(|host| !host.is_empty()).map(str::to_owned)
+}
+
+/// What is named or usual; `None` if it is neither. A port that is none does not go unheard.
+pub(super) fn port(authority: &Authority, is_tls: bool) -> Option<u16> {
+    let place = authority.as_str().rsplit('@').next()?;
+    match place.strip_prefix(authority.host())? {
+        "" => Some(if is_tls { 443 } else { 80 }),
+        rest => rest.strip_prefix(':')?.parse().ok().filter(|port| *port > 0),
     }
 }
 
@@ -168,7 +174,7 @@ mod tests {
             ("ftp://u:hidden@h/", "http://"),
             ("http://h:0/", "1 to 65535"),
             ("http://u:hidden@h:/", "1 to 65535"),
-            ("http://u:hidden@h:99999/?hidden", "ASCII"),
+            ("http://u:hidden@h:99999/?hidden", "1 to 65535"),
             ("http://u:hidden@žluť.example/", "ASCII"),
             ("http://u:hid%den@h/", "percent-encoded"),
             ("http:///x", ""),

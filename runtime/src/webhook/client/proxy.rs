@@ -10,7 +10,7 @@ use http::{HeaderValue, Uri};
 use hyper_util::client::proxy::matcher::Matcher;
 use zeroize::Zeroizing;
 
-use super::endpoint::{Origin, shown};
+use super::endpoint::{Origin, host, port, shown};
 use super::error::WebhookFailure;
 use crate::descriptor::Password;
 use crate::error::ConfigError;
@@ -81,10 +81,8 @@ impl Proxies {
             Some("https") if cfg!(feature = "tls") => true,
             Some(_) | None => return Err(wrong()),
         };
-        let host = proxy.host().filter(|host| !host.is_empty()).ok_or_else(wrong)?;
-        let inner = host.strip_prefix('[').and_then(|inner| inner.strip_suffix(']'));
-        let host = inner.unwrap_or(host).to_owned();
-        let port = proxy.port_u16().unwrap_or(if is_tls { 443 } else { 80 });
+        let authority = proxy.authority().ok_or_else(wrong)?;
+        let (host, port) = host(authority).zip(port(authority, is_tls)).ok_or_else(wrong)?;
         let authorization = intercept.basic_auth().cloned();
         Ok(Some(ProxyServer { origin: Origin { is_tls, host, port }, authorization }))
     }
