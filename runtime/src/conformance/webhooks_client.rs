@@ -155,7 +155,7 @@ pub async fn gives_up<R: Runtime>() -> Outcome {
     check(error.given_up == Some(Dead::Exhausted) && error.attempts == 3, &error)?;
     check(error.answer.as_ref().is_some_and(|answer| answer.body() == "busy"), &error)?;
     let verdict = error.verdict();
-    check(verdict.fate == Fate::Refused && verdict.health == Health::Ignored, verdict)?;
+    check(verdict.fate == Fate::Refused && verdict.health == Health::Failure, verdict)?;
     check(verdict.retry_after == Some(Duration::from_secs(7200)), verdict)?;
     check(error.to_string().contains("in 3 attempts: status 503"), &error)?;
     // Nobody answers.

@@ -122,8 +122,8 @@ impl Error for WebhookError {
 }
 
 impl Classify for WebhookError {
-    /// Statuses 429 and 503 are refusals; other answers that ask for another attempt, and those that
-    /// are missing, leave open whether the receiver has done its work. Each attempt of one delivery
+    /// Statuses 429 and 503 are refusals; 408, 425, 500, 502, 504 and answers that are missing leave
+    /// open whether the receiver has done its work. Each attempt of one delivery
     /// has the same id, so receivers can tell.
     fn verdict(&self) -> Verdict {
         let verdict = match &self.failure {
@@ -148,8 +148,14 @@ impl Classify for WebhookError {
             WebhookFailure::TimedOut { .. } | WebhookFailure::Lost(_) => Verdict::of(Fate::Unknown),
             WebhookFailure::Stopped => Verdict::of(Fate::Unknown).health(Outcome::Ignored),
             WebhookFailure::Status(status) => match status.as_u16() {
-                429 | 503 => Verdict::of(Fate::Refused).retry_after(self.retry_after),
-                408 | 425 | 500..=599 => Verdict::of(Fate::Unknown).retry_after(self.retry_after),
+                429 => Verdict::of(Fate::Refused).retry_after(self.retry_after),
+                503 => Verdict::of(Fate::Refused)
+                    .health(Outcome::Failure)
+                    .retry_after(self.retry_after),
+                408 | 425 | 500 | 502 | 504 => {
+                    Verdict::of(Fate::Unknown).retry_after(self.retry_after)
+                }
+                500..=599 => Verdict::of(Fate::Answered).health(Outcome::Failure),
                 _ => Verdict::of(Fate::Answered),
             },
         };
