@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use cndt_tokio::webhook::{Keys, Proxy, Scheme, WebhookClientDescriptor, Webhooks};
 use cndt_tokio::{
     Client, ClientDescriptor, ClientHandle, JsonRpc, Listener, LocalAddress, Messages, Server,
-    ServerDescriptor,
+    ServerDescriptor, WebhookClient,
 };
 use serde_json::{Value, json};
 use tokio::time::{Instant, timeout};
@@ -19,9 +20,12 @@ pub(crate) async fn run() -> Result<(), Failure> {
     // Loopback only, for the moment that the demonstration takes.
     let password = "demo";
     let descriptor = ServerDescriptor::new(password).name("demo_server").host("127.0.0.1").port(0);
+    let keys = Keys::parse(Scheme::Hex, "a secret of the demonstration")
+        .map_err(|error| Failure::Failed(error.to_string()))?;
     let beside = Listener::tcp("127.0.0.1", 0).jsonrpc(JsonRpc::new().trusted());
     let server = builtin::install(Server::new(descriptor))
         .listen(beside)
+        .listen(Listener::tcp("127.0.0.1", 0).webhooks(Webhooks::signed(keys.clone())))
         .start()
         .await
         .map_err(|error| Failure::Failed(error.to_string()))?;
@@ -83,11 +87,41 @@ pub(crate) async fn run() -> Result<(), Failure> {
     let told = format!("bob hears {heard}, ada does not");
     show.done("broadcast", &told, heard == "hello, everyone" && sent == true)?;
 
-    let port = server.local_addresses().iter().filter_map(LocalAddress::socket_address).next_back();
+    let (mut json_port, mut hooks) = (address.port(), String::new());
+    for place in server.local_addresses() {
+        match place {
+            LocalAddress::JsonRpc(place) => {
+                json_port = place.socket_address().map_or(json_port, |address| address.port());
+            }
+            LocalAddress::Http(_) => hooks = place.to_string(),
+            LocalAddress::Tcp(_) | LocalAddress::Tls(_) | LocalAddress::Unix(_) => {}
+        }
+    }
     show.start();
-    let eve = ClientDescriptor::jsonrpc("127.0.0.1", port.unwrap_or(address).port());
+    let eve = ClientDescriptor::jsonrpc("127.0.0.1", json_port);
     let sum: i64 = Client::new(eve).call_once("add", &(10, 20)).await?;
     show.done("json-rpc", &format!("add [10, 20] = {sum}, by the same handler"), sum == 30)?;
+
+    show.start();
+    let url = format!("{hooks}/events");
+    let sender = |keys: Option<Keys>| {
+        let descriptor = WebhookClientDescriptor::new(&*url).proxy(Proxy::Never);
+        let descriptor = match keys {
+            Some(keys) => descriptor.keys(keys),
+            None => descriptor,
+        };
+        let client = WebhookClient::new(descriptor);
+        client.map_err(|error| Failure::Failed(error.to_string()))
+    };
+    let event = json!({"event": "demo"});
+    let signed = sender(Some(keys))?.send(&event).await;
+    let answer = signed.ok().and_then(|answer| answer.json::<Value>().ok());
+    let took = answer.is_some_and(|answer| answer["result"] == event);
+    let refused = sender(None)?
+        .send(&event)
+        .await
+        .is_err_and(|error| error.status().is_some_and(|status| status == 401));
+    show.done("webhook", "signed: received; unsigned: 401", took && refused)?;
 
     match ada.ping().await {
         Ok(round_trip) => show.row("heartbeat", round_trip, "ping and pong", true)?,

@@ -64,6 +64,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Webhook { command } => match command {
             WebhookCommand::Sign(arguments) => webhook::sign(&arguments),
             WebhookCommand::Verify(arguments) => webhook::verify(&arguments),
+            WebhookCommand::Send(arguments) => block_on(webhook::send(arguments)),
             WebhookCommand::Serve(arguments) => block_on(webhook::serve(arguments)),
         },
         Command::Demo => block_on(demo::run()),

@@ -10,11 +10,15 @@ use crate::json::Payload;
 
 /// The value that `body` describes; an empty map when it says nothing.
 pub(crate) fn payload(body: &Body) -> Result<Payload, Failure> {
-    let value = match &body.data {
-        Some(data) => whole(data)?,
-        None => Value::Object(fields(&body.fields)?),
-    };
-    Payload::new(value).map_err(|error| Failure::Usage(error.to_string()))
+    Payload::new(value(body)?).map_err(|error| Failure::Usage(error.to_string()))
+}
+
+/// The same as plain JSON.
+pub(crate) fn value(body: &Body) -> Result<Value, Failure> {
+    match &body.data {
+        Some(data) => whole(data),
+        None => fields(&body.fields).map(Value::Object),
+    }
 }
 
 fn whole(data: &str) -> Result<Value, Failure> {

@@ -353,7 +353,7 @@ fn help_shows_examples() {
         assert_eq!(help.status, 0);
         assert!(help.stdout.contains("Example"), "{name}: {}", help.stdout);
     }
-    for name in ["serve", "sign", "verify"] {
+    for name in ["send", "serve", "sign", "verify"] {
         let help = run(&["webhook", name, "--help"]);
         assert!(help.status == 0 && help.stdout.contains("Example"), "{name}: {}", help.stdout);
     }

@@ -186,3 +186,79 @@ fn a_server_of_all_receives_webhooks_too() {
     assert_eq!((status, &answer["result"]), (200, &json!({})), "{answer}");
     assert_eq!(post(&address, "/x", "", "{}").0, 401);
 }
+
+/// What each request of a `cndt webhook serve` without handlers was told.
+fn printed(server: &mut Serve) -> Vec<Value> {
+    server.signal("TERM");
+    let rest = server.rest();
+    rest.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
+}
+
+#[test]
+fn a_webhook_is_sent_in_each_scheme() {
+    for (scheme, secret) in
+        [("hex", SECRET), ("github", SECRET), ("stripe", SECRET), ("standard", STANDARD)]
+    {
+        let arguments = ["serve", "--bind", "127.0.0.1:0", "--scheme", scheme, "--on", "/x=cat"];
+        let mut server = Serve::run(webhook(&arguments, secret));
+        let url = format!("{}/x", server.address);
+        let send = ["send", &url, "a=text", "b:=[1.5,null]", "--scheme", scheme, "--retries", "0"];
+        let sent = fed(webhook(&send, secret), b"").json();
+        let payload = json!({"a": "text", "b": [1.5, null]});
+        assert_eq!(sent["result"], payload, "{scheme}");
+        let refused = fed(webhook(&send, STANDARD.replace("Mf", "Mg").as_str()), b"");
+        assert_eq!(refused.status, 1, "{refused:?}");
+        let told: Value = serde_json::from_str(&refused.stderr).expect("one JSON object");
+        assert_eq!((&told["code"], &told["message"]), (&json!(401), &json!("invalid signature")));
+        assert_eq!(printed(&mut server).len(), 1);
+    }
+}
+
+#[test]
+fn a_batch_is_answered_in_order() {
+    let handler = "/x=sed 's/[^0-9]//g'";
+    let arguments = ["serve", "--bind", "127.0.0.1:0", "--on", handler];
+    let server = Serve::run(webhook(&arguments, SECRET));
+    let url = format!("{}/x", server.address);
+    let lines: String = (0..40).map(|n| format!("{{\"n\":{n}}}\n\n")).collect();
+    for parallel in ["1", "8"] {
+        let send = ["send", &url, "--batch", "-", "--parallel", parallel];
+        let ran = fed(webhook(&send, SECRET), lines.as_bytes());
+        assert_eq!(ran.status, 0, "{ran:?}");
+        let results: Vec<Value> = ran
+            .stdout
+            .lines()
+            .map(|line| serde_json::from_str::<Value>(line).expect("JSON")["result"].clone())
+            .collect();
+        assert_eq!(results, (0..40).map(Value::from).collect::<Vec<_>>());
+    }
+    // Those that fail have their line as well.
+    let other = format!("{}/nobody", server.address);
+    let ran = fed(webhook(&["send", &other, "--batch", "-"], SECRET), b"1\n2\n");
+    let errors = ran.stdout.lines().filter(|line| line.contains("\"code\":404")).count();
+    assert_eq!((ran.status, errors), (1, 2), "{ran:?}");
+}
+
+#[test]
+fn what_cannot_be_sent_ends_with_its_status() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let silent = format!("http://{}", listener.local_addr().expect("an address"));
+    let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let nobody = format!("http://{}", free.local_addr().expect("an address"));
+    drop(free);
+    let none = ["--retries", "0"];
+    for (arguments, status, words) in [
+        (&["send", &nobody][..], 3, "refused"),
+        (&["send", &silent, "--timeout", "200ms"], 4, "--timeout"),
+        (&["send", &silent, "--block-private-addresses"], 3, "public"),
+        (&["send", "ftp://x"], 2, "http"),
+        (&["send", &nobody, "--scheme", "standard"], 2, "CNDT_WEBHOOK_SECRET"),
+        (&["send", &nobody, "--parallel", "4"], 2, "--batch"),
+        (&["send", &nobody, "--batch", "/no/such/file"], 2, "/no/such/file"),
+        (&["send", &nobody, "--header", "nonsense"], 2, "="),
+    ] {
+        let ran = fed(webhook(&[arguments, &none].concat(), ""), b"");
+        assert_eq!(ran.status, status, "{arguments:?}: {ran:?}");
+        assert!(ran.stderr.contains(words), "{arguments:?}: {ran:?}");
+    }
+}

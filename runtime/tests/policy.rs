@@ -20,6 +20,18 @@ use tower_service::Service;
 
 type Tested = Result<(), Box<dyn std::error::Error>>;
 
+/// Runs a test while the clock is paused.
+fn paused(test: impl Future<Output = Tested>) {
+    // The adapter counts from the first time that anyone asks. That must not be one which a paused
+    // clock has made up, or it would lie in the future of the other tests.
+    let _ = Tokio.now();
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    let runtime = builder.enable_all().start_paused(true).build().expect("a runtime");
+    if let Err(error) = runtime.block_on(Box::pin(test)) {
+        panic!("{error}");
+    }
+}
+
 const SECOND: Duration = Duration::from_secs(1);
 
 /// An error that says of itself what it tells.
@@ -83,273 +95,303 @@ impl Runs {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn nothing_at_all_changes_nothing() -> Tested {
-    let policy = Policy::new("plain", PolicyConfig::new())?;
-    let runs = Runs::default();
-    let outcome = policy.execute(runs.until(2, &UNSENT)).await;
-    assert_eq!(outcome, Err(PolicyError::Failed(UNSENT)));
-    assert_eq!(policy.execute(runs.until(2, &UNSENT)).await, Ok(2));
-    assert_eq!(policy.state(), BreakerState::Closed);
-    Ok(())
-}
-
-#[tokio::test(start_paused = true)]
-async fn what_may_be_repeated_is() -> Tested {
-    // What failed, whether it may run twice, and how often it then runs.
-    let refused = Told(Verdict::of(Fate::Refused).retry_after(5 * SECOND));
-    for (error, is_idempotent, runs_expected, seconds_expected) in [
-        (UNSENT, false, 3, 2),
-        (UNKNOWN, false, 1, 0),
-        (UNKNOWN, true, 3, 2),
-        (ANSWERED, true, 1, 0),
-        (refused, false, 3, 10),
-    ] {
-        let mut config = PolicyConfig::new().retry(attempts(3)?);
-        if is_idempotent {
-            config = config.idempotent();
-        }
-        let (policy, runs) = (Policy::new("retry", config)?, Runs::default());
-        let (outcome, passed) = seconds(policy.execute(runs.until(9, &error))).await;
-        assert_eq!(outcome, Err(PolicyError::Failed(error.clone())));
-        assert_eq!((runs.count(), passed), (runs_expected, seconds_expected), "{error}");
-        assert_eq!(policy.metrics().repetitions, u64::from(runs_expected) - 1);
-    }
-    Ok(())
-}
-
-#[tokio::test(start_paused = true)]
-async fn repetitions_keep_to_their_share() -> Tested {
-    let share = RetryShare { percent: 10, reserve: Rate { per_second: 1, burst: 1 } };
-    let config = PolicyConfig::new().retry(RetryPolicy::new(9, Backoff::constant(Duration::ZERO))?);
-    let policy = Policy::new("share", config.idempotent().retry_share(share))?;
-    let runs = Runs::default();
-    for _ in 0..50 {
-        let outcome = policy.execute(runs.until(u32::MAX, &UNKNOWN)).await;
-        assert_eq!(outcome, Err(PolicyError::Failed(UNKNOWN)));
-    }
-    assert_eq!(runs.count(), 50 + 5 + 1, "a tenth, and one beside it");
-    Ok(())
-}
-
-#[tokio::test(start_paused = true)]
-async fn the_whole_and_each_attempt_have_their_time() -> Tested {
-    let config = PolicyConfig::new().timeout(10 * SECOND).breaker(breaker(2));
-    let policy = Policy::new("timeout", config)?;
-    for _ in 0..2 {
-        let (outcome, passed) = seconds(policy.execute(pending::<Result<(), Told>>)).await;
-        assert_eq!(outcome, Err(PolicyError::TimedOut { after: 10 * SECOND }));
-        assert_eq!(passed, 10);
-    }
-    // It was dropped, but the breaker has learnt of it.
-    assert_eq!(policy.state(), BreakerState::Open);
-    assert_eq!(policy.metrics().timed_out, 2);
-
-    let retry = attempts(3)?.attempt_timeout(2 * SECOND)?;
-    let policy = Policy::new("attempts", PolicyConfig::new().retry(retry).idempotent())?;
-    let (outcome, passed) = seconds(policy.execute(pending::<Result<(), Told>>)).await;
-    assert_eq!(outcome, Err(PolicyError::TimedOut { after: 2 * SECOND }));
-    assert_eq!(passed, 3 * 2 + 2);
-
-    // A pause that leads beyond the end is not even begun.
-    let retry = RetryPolicy::new(3, Backoff::constant(20 * SECOND))?;
-    let policy = Policy::new("pause", PolicyConfig::new().timeout(10 * SECOND).retry(retry))?;
-    let (outcome, passed) = seconds(policy.execute(Runs::default().until(9, &UNSENT))).await;
-    assert_eq!((outcome, passed), (Err(PolicyError::Failed(UNSENT)), 0));
-    Ok(())
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_breaker_leaves_alone_and_looks_again() -> Tested {
-    let policy = Policy::new("breaker", PolicyConfig::new().breaker(breaker(3)))?;
-    let runs = Runs::default();
-    for _ in 0..3 {
+#[test]
+fn nothing_at_all_changes_nothing() {
+    paused(async {
+        let policy = Policy::new("plain", PolicyConfig::new())?;
+        let runs = Runs::default();
+        let outcome = policy.execute(runs.until(2, &UNSENT)).await;
+        assert_eq!(outcome, Err(PolicyError::Failed(UNSENT)));
+        assert_eq!(policy.execute(runs.until(2, &UNSENT)).await, Ok(2));
         assert_eq!(policy.state(), BreakerState::Closed);
-        let _ = policy.execute(runs.until(4, &UNKNOWN)).await;
-    }
-    let open = PolicyError::Open { state: BreakerState::Open, retry_after: Some(60 * SECOND) };
-    assert_eq!(policy.execute(runs.until(4, &UNKNOWN)).await, Err(open));
-    assert_eq!(runs.count(), 3, "it was not asked");
-    tokio::time::sleep(60 * SECOND).await;
-    assert_eq!(policy.state(), BreakerState::HalfOpen);
-    assert_eq!(policy.execute(runs.until(4, &UNKNOWN)).await, Ok(4));
-    let metrics = policy.metrics();
-    assert_eq!((metrics.state, metrics.operations), (BreakerState::Closed, 5));
-    let counted = (metrics.breaker.failure_count, metrics.breaker.success_count);
-    assert_eq!((counted, metrics.breaker.rejected), ((3, 1), 1));
-    let told: Vec<_> = policy.transitions().iter().map(|change| (change.to, change.why)).collect();
-    assert_eq!(
-        told,
-        [
-            (BreakerState::Open, Why::Failures),
-            (BreakerState::HalfOpen, Why::TimeIsOver),
-            (BreakerState::Closed, Why::TrialsSucceeded),
-        ]
-    );
-    Ok(())
+        Ok(())
+    });
 }
 
-#[tokio::test(start_paused = true)]
-async fn answers_and_abandoned_attempts_open_no_breaker() -> Tested {
-    let policy = Policy::new("healthy", PolicyConfig::new().breaker(breaker(1)))?;
-    let ignored = Told(Verdict::of(Fate::Unknown).health(Outcome::Ignored));
-    for error in [ANSWERED, ignored] {
-        let _ = policy.execute(Runs::default().until(9, &error)).await;
-    }
-    {
-        let mut given_up = pin!(policy.execute(pending::<Result<(), Told>>));
-        poll_fn(|cx| {
-            assert!(given_up.as_mut().poll(cx).is_pending());
-            Poll::Ready(())
-        })
-        .await;
-    }
-    assert_eq!(policy.state(), BreakerState::Closed);
-    assert_eq!(policy.metrics().breaker.under_way, 0, "what was given up is no more under way");
-    Ok(())
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_breaker_obeys() -> Tested {
-    let policy = Policy::new("forced", PolicyConfig::new().breaker(breaker(1)))?;
-    let good = || std::future::ready(Ok::<_, Told>(1));
-    policy.force_open();
-    let refused = PolicyError::Open { state: BreakerState::ForcedOpen, retry_after: None };
-    assert_eq!(policy.execute(good).await, Err(refused));
-    policy.force_closed();
-    let _ = policy.execute(Runs::default().until(9, &UNKNOWN)).await;
-    assert_eq!(policy.execute(good).await, Ok(1));
-    policy.reset();
-    let _ = policy.execute(Runs::default().until(9, &UNKNOWN)).await;
-    assert_eq!(policy.state(), BreakerState::Open);
-    Ok(())
-}
-
-#[tokio::test(start_paused = true)]
-async fn what_exceeds_the_rate_is_refused_or_waits() -> Tested {
-    let rate = Rate { per_second: 1, burst: 2 };
-    let good = || std::future::ready(Ok::<_, Told>(()));
-    let hasty = Policy::new("hasty", PolicyConfig::new().rate(rate))?;
-    assert_eq!(hasty.execute(good).await, Ok(()));
-    assert_eq!(hasty.execute(good).await, Ok(()));
-    let limited = PolicyError::Limited { retry_after: SECOND };
-    assert_eq!(hasty.execute(good).await, Err(limited));
-    assert_eq!(hasty.metrics().limited, 1);
-
-    let patient = PolicyConfig::new().rate(rate).retry(attempts(9)?);
-    let patient = Policy::new("patient", patient)?;
-    let all = async {
-        for _ in 0..5 {
-            patient.execute(good).await?;
-        }
-        Ok::<_, PolicyError<Told>>(())
-    };
-    assert_eq!(seconds(all).await, (Ok(()), 3));
-    Ok(())
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_bulkhead_lets_so_many_in_and_so_many_wait() -> Tested {
-    let bulkhead = BulkheadConfig { calls_max: 2, waiting_max: 2, wait_max: 5 * SECOND };
-    let policy = Policy::new("bulkhead", PolicyConfig::new().bulkhead(bulkhead))?;
-    let slow = |span: Duration| {
-        let policy = policy.clone();
-        tokio::spawn(async move {
-            let work = || async move {
-                tokio::time::sleep(span).await;
-                Ok::<_, Told>(())
-            };
-            seconds(policy.execute(work)).await
-        })
-    };
-    let (one, other) = (slow(3 * SECOND), slow(20 * SECOND));
-    tokio::task::yield_now().await;
-    let (third, fourth) = (slow(20 * SECOND), slow(SECOND));
-    tokio::task::yield_now().await;
-    let refused = slow(SECOND).await?;
-    assert_eq!(refused, (Err(PolicyError::Full { calls: 2, waiting: 2 }), 0));
-    assert_eq!(one.await?, (Ok(()), 3));
-    // Its turn has come; nobody leaves in time for the next.
-    assert_eq!(fourth.await?, (Err(PolicyError::Full { calls: 2, waiting: 0 }), 5));
-    assert_eq!(third.await?, (Ok(()), 23));
-    assert_eq!(other.await?, (Ok(()), 20));
-    assert_eq!(policy.metrics().waiting, 0);
-    Ok(())
-}
-
-#[tokio::test(start_paused = true)]
-async fn places_of_those_who_gave_up_go_to_the_next() -> Tested {
-    let bulkhead = BulkheadConfig { calls_max: 1, waiting_max: 100, wait_max: 3600 * SECOND };
-    let policy = Policy::new("given up", PolicyConfig::new().bulkhead(bulkhead))?;
-    let mut tasks = Vec::new();
-    for _ in 0..50 {
-        let policy = policy.clone();
-        tasks.push(tokio::spawn(async move {
-            let work = || async {
-                tokio::time::sleep(SECOND).await;
-                Ok::<_, Told>(())
-            };
-            policy.execute(work).await
-        }));
-    }
-    tokio::time::sleep(SECOND / 2).await;
-    // The one that runs, one whose turn comes next, and many in between.
-    for task in tasks.iter().step_by(2) {
-        task.abort();
-    }
-    let mut done = 0;
-    for task in tasks {
-        match task.await {
-            Ok(outcome) => {
-                outcome?;
-                done += 1;
+#[test]
+fn what_may_be_repeated_is() {
+    paused(async {
+        // What failed, whether it may run twice, and how often it then runs.
+        let refused = Told(Verdict::of(Fate::Refused).retry_after(5 * SECOND));
+        for (error, is_idempotent, runs_expected, seconds_expected) in [
+            (UNSENT, false, 3, 2),
+            (UNKNOWN, false, 1, 0),
+            (UNKNOWN, true, 3, 2),
+            (ANSWERED, true, 1, 0),
+            (refused, false, 3, 10),
+        ] {
+            let mut config = PolicyConfig::new().retry(attempts(3)?);
+            if is_idempotent {
+                config = config.idempotent();
             }
-            Err(error) => assert!(error.is_cancelled()),
+            let (policy, runs) = (Policy::new("retry", config)?, Runs::default());
+            let (outcome, passed) = seconds(policy.execute(runs.until(9, &error))).await;
+            assert_eq!(outcome, Err(PolicyError::Failed(error.clone())));
+            assert_eq!((runs.count(), passed), (runs_expected, seconds_expected), "{error}");
+            assert_eq!(policy.metrics().repetitions, u64::from(runs_expected) - 1);
         }
-    }
-    assert_eq!(done, 25);
-    assert_eq!(policy.metrics().waiting, 0);
-    assert_eq!(policy.execute(|| std::future::ready(Ok::<_, Told>(7))).await, Ok(7));
-    Ok(())
+        Ok(())
+    });
 }
 
-#[tokio::test(start_paused = true)]
-async fn nonsense_is_refused_by_name() {
-    let field = |config: PolicyConfig| Policy::new("wrong", config).unwrap_err().field;
-    let config = PolicyConfig::new;
-    assert_eq!(field(config().timeout(Duration::ZERO)), "timeout");
-    assert_eq!(field(config().breaker(breaker(0))), "breaker.failure_threshold");
-    assert_eq!(field(config().rate(Rate::per_second(0))), "rate.per_second");
-    let none = BulkheadConfig { calls_max: 0, ..BulkheadConfig::default() };
-    assert_eq!(field(config().bulkhead(none)), "bulkhead.calls_max");
-    let share = RetryShare { percent: 5000, ..RetryShare::default() };
-    assert_eq!(field(config().retry_share(share)), "retry.percent");
-    assert!(Policies::new(config().breaker(breaker(0))).is_err());
+#[test]
+fn repetitions_keep_to_their_share() {
+    paused(async {
+        let share = RetryShare { percent: 10, reserve: Rate { per_second: 1, burst: 1 } };
+        let config =
+            PolicyConfig::new().retry(RetryPolicy::new(9, Backoff::constant(Duration::ZERO))?);
+        let policy = Policy::new("share", config.idempotent().retry_share(share))?;
+        let runs = Runs::default();
+        for _ in 0..50 {
+            let outcome = policy.execute(runs.until(u32::MAX, &UNKNOWN)).await;
+            assert_eq!(outcome, Err(PolicyError::Failed(UNKNOWN)));
+        }
+        assert_eq!(runs.count(), 50 + 5 + 1, "a tenth, and one beside it");
+        Ok(())
+    });
 }
 
-#[tokio::test(start_paused = true)]
-async fn each_name_has_a_policy_of_its_own() -> Tested {
-    let policies = Policies::new(PolicyConfig::new().breaker(breaker(1)))?;
-    policies.configure("robust", PolicyConfig::new().breaker(breaker(100)))?;
-    let down = || std::future::ready(Err::<(), _>(UNKNOWN));
-    for name in ["frail", "robust"] {
-        let _ = policies.execute(name, down).await;
-    }
-    let states: Vec<_> = policies.states().into_iter().collect();
-    let expected = [("frail", BreakerState::Open), ("robust", BreakerState::Closed)];
-    assert_eq!(states, expected.map(|(name, state)| (name.to_owned(), state)));
-    assert_eq!(policies.state("nobody"), None);
-    assert_eq!(policies.metrics("robust").map(|metrics| metrics.breaker.failure_count), Some(1));
-    assert!(policies.reset("frail") && !policies.reset("nobody"));
-    assert_eq!(policies.state("frail"), Some(BreakerState::Closed));
-    // However many names there are, what is kept has a bound, and what was configured is kept.
-    for number in 0..3000 {
-        let _ = policies.execute(&number.to_string(), down).await;
-    }
-    assert_eq!(policies.states().len(), 1024 + 1);
-    assert_eq!(policies.metrics("robust").map(|metrics| metrics.operations), Some(1));
-    assert_eq!(policies.state("2999"), Some(BreakerState::Open));
-    Ok(())
+#[test]
+fn the_whole_and_each_attempt_have_their_time() {
+    paused(async {
+        let config = PolicyConfig::new().timeout(10 * SECOND).breaker(breaker(2));
+        let policy = Policy::new("timeout", config)?;
+        for _ in 0..2 {
+            let (outcome, passed) = seconds(policy.execute(pending::<Result<(), Told>>)).await;
+            assert_eq!(outcome, Err(PolicyError::TimedOut { after: 10 * SECOND }));
+            assert_eq!(passed, 10);
+        }
+        // It was dropped, but the breaker has learnt of it.
+        assert_eq!(policy.state(), BreakerState::Open);
+        assert_eq!(policy.metrics().timed_out, 2);
+
+        let retry = attempts(3)?.attempt_timeout(2 * SECOND)?;
+        let policy = Policy::new("attempts", PolicyConfig::new().retry(retry).idempotent())?;
+        let (outcome, passed) = seconds(policy.execute(pending::<Result<(), Told>>)).await;
+        assert_eq!(outcome, Err(PolicyError::TimedOut { after: 2 * SECOND }));
+        assert_eq!(passed, 3 * 2 + 2);
+
+        // A pause that leads beyond the end is not even begun.
+        let retry = RetryPolicy::new(3, Backoff::constant(20 * SECOND))?;
+        let policy = Policy::new("pause", PolicyConfig::new().timeout(10 * SECOND).retry(retry))?;
+        let (outcome, passed) = seconds(policy.execute(Runs::default().until(9, &UNSENT))).await;
+        assert_eq!((outcome, passed), (Err(PolicyError::Failed(UNSENT)), 0));
+        Ok(())
+    });
+}
+
+#[test]
+fn a_breaker_leaves_alone_and_looks_again() {
+    paused(async {
+        let policy = Policy::new("breaker", PolicyConfig::new().breaker(breaker(3)))?;
+        let runs = Runs::default();
+        for _ in 0..3 {
+            assert_eq!(policy.state(), BreakerState::Closed);
+            let _ = policy.execute(runs.until(4, &UNKNOWN)).await;
+        }
+        let open = PolicyError::Open { state: BreakerState::Open, retry_after: Some(60 * SECOND) };
+        assert_eq!(policy.execute(runs.until(4, &UNKNOWN)).await, Err(open));
+        assert_eq!(runs.count(), 3, "it was not asked");
+        tokio::time::sleep(60 * SECOND).await;
+        assert_eq!(policy.state(), BreakerState::HalfOpen);
+        assert_eq!(policy.execute(runs.until(4, &UNKNOWN)).await, Ok(4));
+        let metrics = policy.metrics();
+        assert_eq!((metrics.state, metrics.operations), (BreakerState::Closed, 5));
+        let counted = (metrics.breaker.failure_count, metrics.breaker.success_count);
+        assert_eq!((counted, metrics.breaker.rejected), ((3, 1), 1));
+        let told: Vec<_> =
+            policy.transitions().iter().map(|change| (change.to, change.why)).collect();
+        assert_eq!(
+            told,
+            [
+                (BreakerState::Open, Why::Failures),
+                (BreakerState::HalfOpen, Why::TimeIsOver),
+                (BreakerState::Closed, Why::TrialsSucceeded),
+            ]
+        );
+        Ok(())
+    });
+}
+
+#[test]
+fn answers_and_abandoned_attempts_open_no_breaker() {
+    paused(async {
+        let policy = Policy::new("healthy", PolicyConfig::new().breaker(breaker(1)))?;
+        let ignored = Told(Verdict::of(Fate::Unknown).health(Outcome::Ignored));
+        for error in [ANSWERED, ignored] {
+            let _ = policy.execute(Runs::default().until(9, &error)).await;
+        }
+        {
+            let mut given_up = pin!(policy.execute(pending::<Result<(), Told>>));
+            poll_fn(|cx| {
+                assert!(given_up.as_mut().poll(cx).is_pending());
+                Poll::Ready(())
+            })
+            .await;
+        }
+        assert_eq!(policy.state(), BreakerState::Closed);
+        assert_eq!(policy.metrics().breaker.under_way, 0, "what was given up is no more under way");
+        Ok(())
+    });
+}
+
+#[test]
+fn a_breaker_obeys() {
+    paused(async {
+        let policy = Policy::new("forced", PolicyConfig::new().breaker(breaker(1)))?;
+        let good = || std::future::ready(Ok::<_, Told>(1));
+        policy.force_open();
+        let refused = PolicyError::Open { state: BreakerState::ForcedOpen, retry_after: None };
+        assert_eq!(policy.execute(good).await, Err(refused));
+        policy.force_closed();
+        let _ = policy.execute(Runs::default().until(9, &UNKNOWN)).await;
+        assert_eq!(policy.execute(good).await, Ok(1));
+        policy.reset();
+        let _ = policy.execute(Runs::default().until(9, &UNKNOWN)).await;
+        assert_eq!(policy.state(), BreakerState::Open);
+        Ok(())
+    });
+}
+
+#[test]
+fn what_exceeds_the_rate_is_refused_or_waits() {
+    paused(async {
+        let rate = Rate { per_second: 1, burst: 2 };
+        let good = || std::future::ready(Ok::<_, Told>(()));
+        let hasty = Policy::new("hasty", PolicyConfig::new().rate(rate))?;
+        assert_eq!(hasty.execute(good).await, Ok(()));
+        assert_eq!(hasty.execute(good).await, Ok(()));
+        let limited = PolicyError::Limited { retry_after: SECOND };
+        assert_eq!(hasty.execute(good).await, Err(limited));
+        assert_eq!(hasty.metrics().limited, 1);
+
+        let patient = PolicyConfig::new().rate(rate).retry(attempts(9)?);
+        let patient = Policy::new("patient", patient)?;
+        let all = async {
+            for _ in 0..5 {
+                patient.execute(good).await?;
+            }
+            Ok::<_, PolicyError<Told>>(())
+        };
+        assert_eq!(seconds(all).await, (Ok(()), 3));
+        Ok(())
+    });
+}
+
+#[test]
+fn a_bulkhead_lets_so_many_in_and_so_many_wait() {
+    paused(async {
+        let bulkhead = BulkheadConfig { calls_max: 2, waiting_max: 2, wait_max: 5 * SECOND };
+        let policy = Policy::new("bulkhead", PolicyConfig::new().bulkhead(bulkhead))?;
+        let slow = |span: Duration| {
+            let policy = policy.clone();
+            tokio::spawn(async move {
+                let work = || async move {
+                    tokio::time::sleep(span).await;
+                    Ok::<_, Told>(())
+                };
+                seconds(policy.execute(work)).await
+            })
+        };
+        let (one, other) = (slow(3 * SECOND), slow(20 * SECOND));
+        tokio::task::yield_now().await;
+        let (third, fourth) = (slow(20 * SECOND), slow(SECOND));
+        tokio::task::yield_now().await;
+        let refused = slow(SECOND).await?;
+        assert_eq!(refused, (Err(PolicyError::Full { calls: 2, waiting: 2 }), 0));
+        assert_eq!(one.await?, (Ok(()), 3));
+        // Its turn has come; nobody leaves in time for the next.
+        assert_eq!(fourth.await?, (Err(PolicyError::Full { calls: 2, waiting: 0 }), 5));
+        assert_eq!(third.await?, (Ok(()), 23));
+        assert_eq!(other.await?, (Ok(()), 20));
+        assert_eq!(policy.metrics().waiting, 0);
+        Ok(())
+    });
+}
+
+#[test]
+fn places_of_those_who_gave_up_go_to_the_next() {
+    paused(async {
+        let bulkhead = BulkheadConfig { calls_max: 1, waiting_max: 100, wait_max: 3600 * SECOND };
+        let policy = Policy::new("given up", PolicyConfig::new().bulkhead(bulkhead))?;
+        let mut tasks = Vec::new();
+        for _ in 0..50 {
+            let policy = policy.clone();
+            tasks.push(tokio::spawn(async move {
+                let work = || async {
+                    tokio::time::sleep(SECOND).await;
+                    Ok::<_, Told>(())
+                };
+                policy.execute(work).await
+            }));
+        }
+        tokio::time::sleep(SECOND / 2).await;
+        // The one that runs, one whose turn comes next, and many in between.
+        for task in tasks.iter().step_by(2) {
+            task.abort();
+        }
+        let mut done = 0;
+        for task in tasks {
+            match task.await {
+                Ok(outcome) => {
+                    outcome?;
+                    done += 1;
+                }
+                Err(error) => assert!(error.is_cancelled()),
+            }
+        }
+        assert_eq!(done, 25);
+        assert_eq!(policy.metrics().waiting, 0);
+        assert_eq!(policy.execute(|| std::future::ready(Ok::<_, Told>(7))).await, Ok(7));
+        Ok(())
+    });
+}
+
+#[test]
+fn nonsense_is_refused_by_name() {
+    paused(async {
+        let field = |config: PolicyConfig| Policy::new("wrong", config).unwrap_err().field;
+        let config = PolicyConfig::new;
+        assert_eq!(field(config().timeout(Duration::ZERO)), "timeout");
+        assert_eq!(field(config().breaker(breaker(0))), "breaker.failure_threshold");
+        assert_eq!(field(config().rate(Rate::per_second(0))), "rate.per_second");
+        let none = BulkheadConfig { calls_max: 0, ..BulkheadConfig::default() };
+        assert_eq!(field(config().bulkhead(none)), "bulkhead.calls_max");
+        let share = RetryShare { percent: 5000, ..RetryShare::default() };
+        assert_eq!(field(config().retry_share(share)), "retry.percent");
+        assert!(Policies::new(config().breaker(breaker(0))).is_err());
+        Ok(())
+    });
+}
+
+#[test]
+fn each_name_has_a_policy_of_its_own() {
+    paused(async {
+        let policies = Policies::new(PolicyConfig::new().breaker(breaker(1)))?;
+        policies.configure("robust", PolicyConfig::new().breaker(breaker(100)))?;
+        let down = || std::future::ready(Err::<(), _>(UNKNOWN));
+        for name in ["frail", "robust"] {
+            let _ = policies.execute(name, down).await;
+        }
+        let states: Vec<_> = policies.states().into_iter().collect();
+        let expected = [("frail", BreakerState::Open), ("robust", BreakerState::Closed)];
+        assert_eq!(states, expected.map(|(name, state)| (name.to_owned(), state)));
+        assert_eq!(policies.state("nobody"), None);
+        assert_eq!(
+            policies.metrics("robust").map(|metrics| metrics.breaker.failure_count),
+            Some(1)
+        );
+        assert!(policies.reset("frail") && !policies.reset("nobody"));
+        assert_eq!(policies.state("frail"), Some(BreakerState::Closed));
+        // However many names there are, what is kept has a bound, and what was configured is kept.
+        for number in 0..3000 {
+            let _ = policies.execute(&number.to_string(), down).await;
+        }
+        assert_eq!(policies.states().len(), 1024 + 1);
+        assert_eq!(policies.metrics("robust").map(|metrics| metrics.operations), Some(1));
+        assert_eq!(policies.state("2999"), Some(BreakerState::Open));
+        Ok(())
+    });
 }
 
 #[tokio::test]
@@ -407,17 +449,19 @@ impl Service<u32> for Frail {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn services_of_tower_run_under_policies() -> Tested {
-    let policy = Policy::new("tower", PolicyConfig::new().retry(attempts(3)?))?;
-    let mut service = PolicyLayer::new(policy).layer(Frail(Runs::default()));
-    poll_fn(|cx| service.poll_ready(cx)).await?;
-    assert_eq!(service.call(42).await?, 42);
-    // What never fails needs no verdict.
-    let policy = Policy::new("infallible", PolicyConfig::new())?;
-    let outcome: Result<u8, PolicyError<Infallible>> = policy
-        .execute_with(|never: &Infallible| match *never {}, || std::future::ready(Ok(1)))
-        .await;
-    assert_eq!(outcome, Ok(1));
-    Ok(())
+#[test]
+fn services_of_tower_run_under_policies() {
+    paused(async {
+        let policy = Policy::new("tower", PolicyConfig::new().retry(attempts(3)?))?;
+        let mut service = PolicyLayer::new(policy).layer(Frail(Runs::default()));
+        poll_fn(|cx| service.poll_ready(cx)).await?;
+        assert_eq!(service.call(42).await?, 42);
+        // What never fails needs no verdict.
+        let policy = Policy::new("infallible", PolicyConfig::new())?;
+        let outcome: Result<u8, PolicyError<Infallible>> = policy
+            .execute_with(|never: &Infallible| match *never {}, || std::future::ready(Ok(1)))
+            .await;
+        assert_eq!(outcome, Ok(1));
+        Ok(())
+    });
 }

@@ -15,7 +15,8 @@ use crate::address::Address;
 use serve::SERVE_EXAMPLES;
 pub(crate) use serve::{ServeArgs, SlowClientName};
 pub(crate) use webhook::{
-    WebhookCommand, WebhookKeys, WebhookServeArgs, WebhookSignArgs, WebhookVerifyArgs,
+    WebhookCommand, WebhookKeys, WebhookSendArgs, WebhookServeArgs, WebhookSignArgs,
+    WebhookVerifyArgs,
 };
 
 /// CNDT at a terminal: serve, call, send, listen, decode.

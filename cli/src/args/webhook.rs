@@ -4,7 +4,7 @@ use std::time::Duration;
 use clap::{Args, Subcommand, ValueEnum};
 use cndt_tokio::webhook::{MessageId, Scheme};
 
-use super::time;
+use super::{Body, time};
 use crate::address::Address;
 
 /// What can be done with webhooks.
@@ -13,6 +13,9 @@ pub(crate) enum WebhookCommand {
     /// Receives webhooks and prints each verified one as a JSON line
     #[command(after_help = SERVE_EXAMPLES)]
     Serve(WebhookServeArgs),
+    /// Sends a signed webhook and prints the JSON of its answer
+    #[command(after_help = SEND_EXAMPLES)]
+    Send(WebhookSendArgs),
     /// Signs the bytes on stdin and prints the headers to send
     #[command(after_help = SIGN_EXAMPLES)]
     Sign(WebhookSignArgs),
@@ -30,6 +33,14 @@ Examples:
 The address is printed first, then each delivery as {path, id, timestamp, payload}. A COMMAND is run by
 the shell with the payload on its stdin; what it prints is the JSON result, and a status other than 0 an
 error with its stderr. Without a secret, anybody's webhooks are taken.";
+const SEND_EXAMPLES: &str = "\
+Examples:
+  CNDT_WEBHOOK_SECRET=your-secret-key cndt webhook send https://example.org/hook event=test id:=7
+  cndt webhook send http://localhost:8080/orders --data @order.json --scheme standard --retries 5
+  cndt webhook send http://localhost:8080/orders --batch orders.jsonl --parallel 8 | jq .result
+
+A batch has one JSON payload per line; answers are printed in the same order, a failure as {error}.
+Exit status: 1 if an answer is no success, with the HTTP status as code.";
 const SIGN_EXAMPLES: &str = "\
 Examples:
   echo -n '{\"a\": 1}' | CNDT_WEBHOOK_SECRET=secret cndt webhook sign
@@ -54,6 +65,13 @@ pub(crate) struct WebhookKeys {
     /// first signs and each verifies
     #[arg(long, value_name = "FILE")]
     pub(crate) secret_file: Option<PathBuf>,
+}
+
+impl WebhookKeys {
+    /// Whether more was said than nothing, which does without a secret.
+    pub(crate) fn is_asked_for(&self) -> bool {
+        self.signature_header.is_some() || self.scheme != SchemeName::Hex
+    }
 }
 
 /// How a signature is made and written.
@@ -104,6 +122,45 @@ pub(crate) struct WebhookServeArgs {
     /// The certificate's private key, in PEM
     #[arg(long, value_name = "FILE", requires = "tls_cert")]
     pub(crate) tls_key: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct WebhookSendArgs {
+    /// http:// or https://
+    pub(crate) url: String,
+    #[command(flatten)]
+    pub(crate) body: Body,
+    #[command(flatten)]
+    pub(crate) keys: WebhookKeys,
+    /// One more header; may be given several times
+    #[arg(long, value_name = "NAME=VALUE", value_parser = header)]
+    pub(crate) header: Vec<(String, String)>,
+    /// How often it is tried again
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u32).range(..1000))]
+    pub(crate) retries: u32,
+    /// The first pause before that; each further one is longer
+    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = time)]
+    pub(crate) retry_delay: Duration,
+    /// How long one attempt may take
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = time)]
+    pub(crate) timeout: Duration,
+    /// Sends each line of a file, or of stdin with -, as a webhook of its own
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["fields", "data"])]
+    pub(crate) batch: Option<String>,
+    /// So many at once, 1 to 256
+    #[arg(long, value_name = "N", default_value_t = 1, requires = "batch", value_parser = parallel)]
+    pub(crate) parallel: usize,
+    /// Trusts the authorities in this PEM file, instead of those of the system
+    #[arg(long, value_name = "FILE")]
+    pub(crate) tls_ca: Option<String>,
+    /// Connects to no private, loopback or link-local address, whatever the URL says
+    #[arg(long)]
+    pub(crate) block_private_addresses: bool,
+}
+
+fn parallel(text: &str) -> Result<usize, String> {
+    let count = text.parse().ok().filter(|count| (1..=256).contains(count));
+    count.ok_or_else(|| "a whole number from 1 to 256".to_owned())
 }
 
 #[derive(Debug, Args)]

@@ -1,5 +1,7 @@
 //! `cndt webhook`.
 
+mod send;
+
 use std::io::{self, Read};
 
 use cndt_tokio::webhook::{Keys, MessageId, Scheme, Secret, Webhook, Webhooks};
@@ -9,6 +11,7 @@ use serde_json::{Value, json};
 use crate::args::{WebhookKeys, WebhookServeArgs, WebhookSignArgs, WebhookVerifyArgs};
 use crate::exit::{Failure, print_error_line};
 use crate::{out, secret, serve, shell};
+pub(crate) use send::run as send;
 
 /// What `--scheme` and the secrets make; nothing without a secret.
 pub(crate) fn keys(arguments: &WebhookKeys) -> Result<Option<Keys>, Failure> {
