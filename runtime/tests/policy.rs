@@ -137,7 +137,8 @@ fn what_may_be_repeated_is() {
 #[test]
 fn repetitions_keep_to_their_share() {
     paused(async {
-        let share = RetryShare { percent: 10, reserve: Rate { per_second: 1, burst: 1 } };
+        let reserve = Some(Rate { per_second: 1, burst: 1 });
+        let share = RetryShare { percent: 10, saved_max: 100, reserve };
         let config =
             PolicyConfig::new().retry(RetryPolicy::new(9, Backoff::constant(Duration::ZERO))?);
         let policy = Policy::new("share", config.idempotent().retry_share(share))?;
@@ -147,6 +148,24 @@ fn repetitions_keep_to_their_share() {
             assert_eq!(outcome, Err(PolicyError::Failed(UNKNOWN)));
         }
         assert_eq!(runs.count(), 50 + 5 + 1, "a tenth, and one beside it");
+        Ok(())
+    });
+}
+
+#[test]
+fn refused_connections_spend_the_budget() {
+    paused(async {
+        let share = RetryShare { percent: 10, saved_max: 1, reserve: None };
+        let retry = RetryPolicy::new(9, Backoff::constant(Duration::ZERO))?;
+        let config = PolicyConfig::new().retry(retry).retry_share(share);
+        let policy = Policy::new("refused", config.breaker(breaker(100)))?;
+        let refuse = || std::future::ready(Err::<(), _>(io::ErrorKind::ConnectionRefused.into()));
+        for _ in 0..50 {
+            let outcome = policy.execute::<_, io::Error, _, _>(refuse).await;
+            assert!(matches!(outcome, Err(PolicyError::Failed(_))));
+        }
+        let metrics = policy.metrics();
+        assert_eq!((metrics.repetitions, metrics.breaker.failure_count), (5, 55));
         Ok(())
     });
 }

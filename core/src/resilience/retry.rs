@@ -141,30 +141,55 @@ impl Retry {
 }
 
 /// How much of the traffic may be repetitions.
+///
+/// It holds for one client. Of many clients that fail together each repeats what it has saved up, and
+/// goes on at the pace of its reserve: where those are as many as the operations of a second, give
+/// them no reserve and let them save next to nothing.
+///
+/// ```
+/// use cndt_core::resilience::{RetryBudget, RetryShare};
+/// use cndt_core::time::Instant;
+///
+/// // One of ten thousand clients, each with an operation a second.
+/// let share = RetryShare { saved_max: 1, reserve: None, ..RetryShare::default() };
+/// let mut budget = RetryBudget::new(share)?;
+/// budget.deposit(1000);
+/// assert!(budget.withdraw(Instant::ZERO));
+/// assert!(!budget.withdraw(Instant::ZERO), "no more than one was saved up");
+/// # Ok::<(), cndt_core::limits::LimitError>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct RetryShare {
     /// Repetitions for a hundred operations, 0 to 1000.
     pub percent: u32,
+    /// Repetitions of that share that may be saved up, 1 to a million: a burst of failures after a
+    /// long time without one is no licence for a burst of repetitions.
+    pub saved_max: u32,
     /// What is allowed beside that share, so that a client with little traffic may repeat at all.
-    pub reserve: Rate,
+    /// None: nothing.
+    pub reserve: Option<Rate>,
 }
 
 impl Default for RetryShare {
-    /// 20 of a hundred, and one a second beside them, ten at once.
+    /// 20 of a hundred, ten of them at once, and one a second beside them, ten at once.
     fn default() -> Self {
-        Self { percent: 20, reserve: Rate { per_second: 1, burst: 10 } }
+        let reserve = Some(Rate { per_second: 1, burst: 10 });
+        Self { percent: 20, saved_max: 10, reserve }
     }
 }
 
 /// Keeps repetitions a share of the operations, so that clients do not add to the load of a server
 /// that fails because of its load.
 ///
+/// Of so many operations it allows at most `percent` of a hundred, and what the reserve grants;
+/// within any span of time, `saved_max` more.
+///
 /// ```
 /// use cndt_core::resilience::{Rate, RetryBudget, RetryShare};
 /// use cndt_core::time::Instant;
 ///
-/// let reserve = Rate { per_second: 1, burst: 1 };
-/// let mut budget = RetryBudget::new(RetryShare { percent: 10, reserve })?;
+/// let reserve = Some(Rate { per_second: 1, burst: 1 });
+/// let mut budget = RetryBudget::new(RetryShare { percent: 10, saved_max: 10, reserve })?;
 /// let now = Instant::ZERO;
 /// budget.deposit(20);
 /// let allowed = (0..100).filter(|_| budget.withdraw(now)).count();
@@ -177,12 +202,11 @@ pub struct RetryBudget {
     /// In hundredths of a repetition.
     saved: u64,
     saved_max: u64,
-    reserve: TokenBucket,
+    reserve: Option<TokenBucket>,
 }
 
-/// Operations whose share may be saved up: a burst of failures after a long time without one is
-/// no licence for a burst of repetitions.
-const REMEMBERED: u64 = 1000;
+/// The most repetitions that may be saved up.
+const SAVED_CEILING: u32 = 1_000_000;
 
 impl RetryBudget {
     /// A budget with a full reserve.
@@ -193,9 +217,16 @@ impl RetryBudget {
         if share.percent > 1000 {
             return Err(LimitError { field: "retry.percent", expected: "must be from 0 to 1000" });
         }
-        let percent = u64::from(share.percent);
-        let reserve = TokenBucket::new(share.reserve)?;
-        Ok(Self { percent, saved: 0, saved_max: percent.saturating_mul(REMEMBERED), reserve })
+        if !(1..=SAVED_CEILING).contains(&share.saved_max) {
+            let expected = "must be from 1 to 1000000";
+            return Err(LimitError { field: "retry.saved_max", expected });
+        }
+        Ok(Self {
+            percent: share.percent.into(),
+            saved: 0,
+            saved_max: u64::from(share.saved_max).saturating_mul(100),
+            reserve: share.reserve.map(TokenBucket::new).transpose()?,
+        })
     }
 
     /// So many operations were begun, not counting repetitions.
@@ -211,7 +242,7 @@ impl RetryBudget {
                 self.saved = left;
                 true
             }
-            None => self.reserve.take(now, 1).is_ok(),
+            None => self.reserve.as_mut().is_some_and(|reserve| reserve.take(now, 1).is_ok()),
         }
     }
 }
@@ -235,6 +266,10 @@ mod tests {
         assert_eq!(refused.field, "retry.attempt_timeout");
         let share = RetryShare { percent: 1001, ..RetryShare::default() };
         assert_eq!(RetryBudget::new(share).unwrap_err().field, "retry.percent");
+        for saved_max in [0, 1_000_001] {
+            let share = RetryShare { saved_max, ..RetryShare::default() };
+            assert_eq!(RetryBudget::new(share).unwrap_err().field, "retry.saved_max");
+        }
     }
 
     #[test]
@@ -276,12 +311,14 @@ mod tests {
         #[test]
         fn repetitions_never_exceed_their_share(
             percent in 0_u32..=200,
-            per_second in 1_u64..20,
-            burst in 1_u64..20,
+            saved_max in 1_u32..50,
+            reserve in proptest::option::of((1_u64..20, 1_u64..20)),
             steps in proptest::collection::vec((0_u64..3_000_000, any::<bool>()), 1..400),
         ) {
-            let reserve = Rate { per_second, burst };
-            let mut budget = RetryBudget::new(RetryShare { percent, reserve }).unwrap();
+            let (per_second, burst) = reserve.unwrap_or((0, 0));
+            let reserve = reserve.map(|(per_second, burst)| Rate { per_second, burst });
+            let share = RetryShare { percent, saved_max, reserve };
+            let mut budget = RetryBudget::new(share).unwrap();
             let (mut now, mut begun, mut repeated) = (0_u64, 0_u64, 0_u64);
             for (pause, fails) in steps {
                 now += pause;
@@ -294,6 +331,11 @@ mod tests {
                 let beside = burst + now * per_second / 1_000_000;
                 prop_assert!(repeated <= share + beside, "{repeated} of {begun}");
             }
+            let now = Instant::from_micros(now);
+            budget.deposit(u64::MAX);
+            let at_once = (0..100).filter(|_| budget.withdraw(now)).count() as u64;
+            let saved = if percent == 0 { 0 } else { u64::from(saved_max) };
+            prop_assert!((saved..=saved + burst).contains(&at_once), "{at_once} at once");
         }
     }
 }
