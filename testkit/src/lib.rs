@@ -4,6 +4,7 @@
 //! - [`properties`]: laws that hold for any bytes. A fuzz target is one call of one of them, and
 //!   an ordinary test replays its corpus through the same function.
 //! - [`sim`]: whole connections in simulated time, with everything going wrong that can.
+//! - [`storm`]: many clients and a server that flaps, in simulated time.
 //!
 //! ```
 //! use cndt_testkit::{properties, vectors::FRAMES};
@@ -16,4 +17,5 @@
 
 pub mod properties;
 pub mod sim;
+pub mod storm;
 pub mod vectors;
