@@ -9,7 +9,8 @@
 //! 5. **bulkhead**: how many are under way at once, and how many wait.
 //!
 //! All operations of one policy, and of its clones, share its parts: make one for each thing that fails
-//! on its own, such as a service. [`Policies`] keeps them by name.
+//! on its own, such as a service. [`Policies`] keeps them by name. What ten thousand clients under one do
+//! to a server that flaps, and what to configure then: `docs/resilience/README.md` in the repository.
 //!
 //! ```
 //! use cndt_tokio::policy::{PolicyConfig, PolicyError};

@@ -35,7 +35,7 @@ pub struct Verdict {
 pub enum Fate {
     /// Nothing of it has left this side.
     Unsent,
-    /// The other side did not execute it, and says so.
+    /// The other side was asked, and did not execute it.
     Refused,
     /// The other side may have executed it.
     Unknown,
@@ -139,8 +139,9 @@ impl Classify for DeliveryError {
 impl Classify for ConnectError {
     fn verdict(&self) -> Verdict {
         match &self.kind {
+            // Connections load the other side's machine: repeating them takes a budget.
             ConnectErrorKind::Io { .. } | ConnectErrorKind::TimedOut { .. } => {
-                Verdict::of(Fate::Unsent)
+                Verdict::of(Fate::Refused).health(Outcome::Failure)
             }
             // A login that was refused once more counts as an attack sooner or later.
             ConnectErrorKind::Closed { .. } => Verdict::of(Fate::Answered).health(Outcome::Failure),
@@ -163,13 +164,12 @@ impl Classify for OnceError {
 
 impl Classify for io::Error {
     fn verdict(&self) -> Verdict {
-        let fate = match self.kind() {
-            io::ErrorKind::ConnectionRefused
-            | io::ErrorKind::HostUnreachable
+        match self.kind() {
+            io::ErrorKind::ConnectionRefused => Verdict::of(Fate::Refused).health(Outcome::Failure),
+            io::ErrorKind::HostUnreachable
             | io::ErrorKind::NetworkUnreachable
-            | io::ErrorKind::AddrNotAvailable => Fate::Unsent,
-            _ => Fate::Unknown,
-        };
-        Verdict::of(fate)
+            | io::ErrorKind::AddrNotAvailable => Verdict::of(Fate::Unsent),
+            _ => Verdict::of(Fate::Unknown),
+        }
     }
 }

@@ -84,11 +84,7 @@ impl Scenario<'_> {
 ///
 /// # Errors
 /// A part of the strategy that makes no sense.
-pub fn run(
-    scenario: &Scenario<'_>,
-    strategy: &Strategy,
-    seed: u64,
-) -> Result<Report, LimitError> {
+pub fn run(scenario: &Scenario<'_>, strategy: &Strategy, seed: u64) -> Result<Report, LimitError> {
     let mut world = World::new(scenario, strategy, seed)?;
     world.play();
     Ok(Report::new(scenario, strategy, world))

@@ -61,9 +61,8 @@ impl Report {
         let normal = scenario.normal();
         let outages = outages(scenario.schedule);
         let last = outages.last().map_or(0, |outage| outage.ended) * 1_000_000;
-        let is_left = |at: &Option<cndt_core::time::Instant>| {
-            at.is_none_or(|at| at.as_micros() < last)
-        };
+        let is_left =
+            |at: &Option<cndt_core::time::Instant>| at.is_none_or(|at| at.as_micros() < last);
         let left = world.clients.iter().filter(|client| is_left(&client.succeeded_at)).count();
         let recoveries = outages.iter().map(|outage| recovery(*outage, &world.seconds, normal));
         Self {

@@ -59,7 +59,8 @@ mod tests {
     #[test]
     fn events_happen_in_the_order_of_their_times_and_then_of_their_planning() {
         let mut timeline = Timeline::new(50_000);
-        for (micros, event) in [(20_001, 0), (5, 1), (20_000, 2), (49_999, 3), (5, 4), (50_000, 5)] {
+        for (micros, event) in [(20_001, 0), (5, 1), (20_000, 2), (49_999, 3), (5, 4), (50_000, 5)]
+        {
             timeline.plan(micros, event);
         }
         assert_eq!(timeline.next(), Some((5, 1)));
