@@ -20,6 +20,7 @@
 //! # Ok::<(), cndt_core::limits::LimitError>(())
 //! ```
 
+pub mod chart;
 mod client;
 mod random;
 mod report;
