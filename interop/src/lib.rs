@@ -45,3 +45,8 @@ macro_rules! for_each_version {
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]
 pub struct Readme;
+
+/// What the page on storms recommends, compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/resilience/README.md")]
+pub struct Storm;
