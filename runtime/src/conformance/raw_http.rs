@@ -199,7 +199,7 @@ impl Copying {
                 let count = ready!(Pin::new(&mut *to).poll_write(cx, &self.waiting))?;
                 self.waiting.drain(..count);
             }
-            drop(Pin::new(&mut *to).poll_flush(cx)?);
+            let _ = Pin::new(&mut *to).poll_flush(cx)?;
             let count = ready!(Pin::new(&mut *from).poll_read(cx, &mut buffer))?;
             if count == 0 {
                 return Poll::Ready(Ok(()));

@@ -12,6 +12,7 @@ pub struct WebhookAnswer {
     pub(super) headers: HeaderMap,
     pub(super) body: Bytes,
     pub(super) is_cut: bool,
+    pub(super) retry_after: Option<Duration>,
 }
 
 /// Why a body is not what was asked for.
@@ -57,10 +58,16 @@ impl WebhookAnswer {
         Ok(serde_json::from_slice(&self.body)?)
     }
 
-    /// How long the receiver asks to be left alone, from `unix_millis` on.
-    pub(super) fn retry_after(&self, unix_millis: u64) -> Option<Duration> {
-        span(self.headers.get(RETRY_AFTER)?, unix_millis)
+    /// How long the receiver asks to be left alone, from when the answer came: its header
+    /// `Retry-After`, be it a number or a date.
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.retry_after
     }
+}
+
+/// What an answer asks for that comes at `unix_millis`.
+pub(super) fn retry_after(headers: &HeaderMap, unix_millis: u64) -> Option<Duration> {
+    span(headers.get(RETRY_AFTER)?, unix_millis)
 }
 
 /// Seconds or a date. What is neither asks for nothing.
@@ -106,6 +113,7 @@ mod tests {
             headers: HeaderMap::new(),
             body: Bytes::from_static(b"12"),
             is_cut: false,
+            retry_after: None,
         };
         assert_eq!(whole.json::<u32>().unwrap(), 12);
         assert!(matches!(whole.json::<String>(), Err(AnswerError::Json(_))));

@@ -22,11 +22,9 @@ pub struct WebhookError {
     /// Why there was no further attempt; `None` where there was none at all.
     pub given_up: Option<Dead>,
     /// The last answer, if there was one: its body tells more, and is bounded by `response_max`.
-    pub answer: Option<WebhookAnswer>,
+    pub answer: Option<Box<WebhookAnswer>>,
     /// Whether an attempt may have reached the receiver.
     pub may_have_arrived: bool,
-    /// How long the last answer asks to be left alone.
-    pub(super) retry_after: Option<Duration>,
 }
 
 /// What an attempt came to that did not deliver.
@@ -82,20 +80,12 @@ pub enum WebhookFailure {
 impl WebhookError {
     /// Before anything was tried.
     pub(super) fn unsent(url: String, failure: WebhookFailure) -> Self {
-        Self {
-            url,
-            attempts: 0,
-            failure,
-            given_up: None,
-            answer: None,
-            may_have_arrived: false,
-            retry_after: None,
-        }
+        Self { url, attempts: 0, failure, given_up: None, answer: None, may_have_arrived: false }
     }
 
     /// The last answer's status.
     pub fn status(&self) -> Option<http::StatusCode> {
-        self.answer.as_ref().map(WebhookAnswer::status)
+        self.answer.as_ref().map(|answer| answer.status())
     }
 }
 
@@ -126,6 +116,7 @@ impl Classify for WebhookError {
     /// open whether the receiver has done its work. Each attempt of one delivery
     /// has the same id, so receivers can tell.
     fn verdict(&self) -> Verdict {
+        let retry_after = self.answer.as_ref().and_then(|answer| answer.retry_after());
         let verdict = match &self.failure {
             WebhookFailure::Config(_)
             | WebhookFailure::Encode(_)
@@ -148,13 +139,9 @@ impl Classify for WebhookError {
             WebhookFailure::TimedOut { .. } | WebhookFailure::Lost(_) => Verdict::of(Fate::Unknown),
             WebhookFailure::Stopped => Verdict::of(Fate::Unknown).health(Outcome::Ignored),
             WebhookFailure::Status(status) => match status.as_u16() {
-                429 => Verdict::of(Fate::Refused).retry_after(self.retry_after),
-                503 => Verdict::of(Fate::Refused)
-                    .health(Outcome::Failure)
-                    .retry_after(self.retry_after),
-                408 | 425 | 500 | 502 | 504 => {
-                    Verdict::of(Fate::Unknown).retry_after(self.retry_after)
-                }
+                429 => Verdict::of(Fate::Refused).retry_after(retry_after),
+                503 => Verdict::of(Fate::Refused).health(Outcome::Failure).retry_after(retry_after),
+                408 | 425 | 500 | 502 | 504 => Verdict::of(Fate::Unknown).retry_after(retry_after),
                 500..=599 => Verdict::of(Fate::Answered).health(Outcome::Failure),
                 _ => Verdict::of(Fate::Answered),
             },

@@ -13,7 +13,7 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 
 use super::Shared;
-use super::answer::WebhookAnswer;
+use super::answer::{WebhookAnswer, retry_after};
 use super::endpoint::Endpoint;
 use super::error::WebhookFailure;
 use super::pool::Sender;
@@ -183,7 +183,8 @@ impl Shared {
             Arc::clone(&self.pool).park(&letter.endpoint.origin, sender);
         }
         let (status, headers, body) = (head.status, head.headers, read.freeze());
-        Ok(WebhookAnswer { status, headers, body, is_cut })
+        let retry_after = retry_after(&headers, self.machine.unix_millis());
+        Ok(WebhookAnswer { status, headers, body, is_cut, retry_after })
     }
 }
 

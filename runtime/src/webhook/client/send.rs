@@ -160,7 +160,7 @@ impl Prepared {
             let now = machine.unix_millis();
             let how = match outcome {
                 Ok(answer) if answer.status.is_success() => return Ok(answer),
-                Ok(answer) => last.answered(answer, now),
+                Ok(answer) => last.answered(answer),
                 Err(failure) => last.unanswered(failure),
             };
             last.may_have_arrived = sent.load(Ordering::Relaxed);
@@ -183,12 +183,12 @@ impl Prepared {
 }
 
 impl WebhookError {
-    fn answered(&mut self, answer: WebhookAnswer, now: u64) -> Attempted {
-        self.retry_after = answer.retry_after(now);
+    fn answered(&mut self, answer: WebhookAnswer) -> Attempted {
+        let retry_after = answer.retry_after();
         self.failure = WebhookFailure::Status(answer.status);
         let status = answer.status.as_u16();
-        self.answer = Some(answer);
-        Attempted::Answered { status, retry_after: self.retry_after }
+        self.answer = Some(Box::new(answer));
+        Attempted::Answered { status, retry_after }
     }
 
     fn unanswered(&mut self, failure: WebhookFailure) -> Attempted {
