@@ -176,7 +176,7 @@ mod tests {
             ("http://u:hidden@h:/", "1 to 65535"),
             ("http://u:hidden@h:99999/?hidden", "1 to 65535"),
             ("http://u:hidden@žluť.example/", "ASCII"),
-            ("http://u:hid%den@h/", "percent-encoded"),
+            ("http://u:hid%zzen@h/", "percent-encoded"),
             ("http:///x", ""),
             ("", ""),
             ("http://h/a b", "ASCII"),

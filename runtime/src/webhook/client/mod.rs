@@ -21,7 +21,8 @@
 //!
 //! let url = format!("{}/events", server.local_addresses()[1]);
 //! let client = WebhookClient::new(WebhookClientDescriptor::new(url).keys(keys))?;
-//! assert_eq!(client.test_connection().await?, 405, "it is reachable, and takes only POST");
+//! // Any answer will do, such as that there is nothing to be had by HEAD.
+//! assert!(client.test_connection().await.is_ok());
 //!
 //! let answer = client.send(&json!({"type": "test"})).await?;
 //! assert_eq!(answer.json::<Value>()?["result"], "test");
@@ -201,7 +202,7 @@ impl<R> WebhookClient<R> {
     }
 
     /// Whether the receiver can be reached: one `HEAD` request to the URL, without headers of one's
-    /// own and without a signature. Any answer will do, and is returned; a server of webhooks says 405.
+    /// own and without a signature. Any answer will do; its status is returned.
     ///
     /// # Errors
     /// When there is no answer.
