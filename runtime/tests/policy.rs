@@ -11,9 +11,11 @@ use std::time::Duration;
 
 use cndt_tokio::core::resilience::{Outcome, RetryShare, Why};
 use cndt_tokio::policy::{Classify, Fate, PolicyConfig, PolicyError, PolicyLayer, Verdict};
+use cndt_tokio::webhook::{Proxy, WebhookClientDescriptor, Webhooks};
 use cndt_tokio::{
     Backoff, BreakerConfig, BreakerState, BulkheadConfig, Client, ClientDescriptor, Policies,
     Policy, Rate, RetryPolicy, RpcError, Runtime as _, Server, ServerDescriptor, Tokio,
+    WebhookClient,
 };
 use tower_layer::Layer;
 use tower_service::Service;
@@ -446,6 +448,35 @@ async fn calls_of_both_protocols_run_under_policies() -> Tested {
         policy.reset();
     }
     server.stop().await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn webhooks_run_under_policies() -> Tested {
+    let runs = Runs::default();
+    let counter = runs.clone();
+    let place = cndt_tokio::Listener::tcp("127.0.0.1", 0).webhooks(Webhooks::unsigned());
+    let server = Server::new(ServerDescriptor::new("")).listen_only(place);
+    let server = server.webhook("/busy", move || {
+        let run = counter.next();
+        async move { if run == 3 { Ok(run) } else { Err(RpcError::rate_limited(None)) } }
+    });
+    let server = server.start().await?;
+    let url = format!("{}/busy", server.local_addresses()[0]);
+    // The policy repeats, not the client.
+    let descriptor = WebhookClientDescriptor::new(url).retry_count(1).proxy(Proxy::Never);
+    let client = WebhookClient::new(descriptor)?;
+    let retry = RetryPolicy::new(3, Backoff::constant(Duration::from_millis(1)))?;
+    let policy = Policy::new("webhooks", PolicyConfig::new().retry(retry).breaker(breaker(1)))?;
+    let answer = policy.execute(|| client.send("payload")).await?;
+    assert_eq!((answer.status().as_u16(), runs.count()), (200, 3));
+    let refused = policy.execute(|| client.send("payload").header("a", "b")).await;
+    assert!(matches!(refused, Err(PolicyError::Failed(_))), "{refused:?}");
+    assert_eq!((runs.count(), policy.state()), (6, BreakerState::Closed), "it answers");
+    server.stop().await;
+    let lost = policy.execute(|| client.send("payload")).await;
+    assert!(matches!(lost, Err(PolicyError::Failed(_))), "{lost:?}");
+    assert_eq!(policy.state(), BreakerState::Open);
     Ok(())
 }
 

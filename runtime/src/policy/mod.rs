@@ -35,10 +35,10 @@
 //! # }
 //! ```
 //!
-//! # Calls
+//! # Calls and webhooks
 //!
 //! `policy.execute(|| client.call::<_, i64>("add", &(1, 2)))` does what one would expect, for CNDT and
-//! JSON-RPC alike: each attempt goes over whatever connection the client has then. An error says by
+//! JSON-RPC alike, and so does `policy.execute(|| webhooks.send(&event))`: each attempt goes over whatever connection the client has then. An error says by
 //! itself whether repeating is safe ([`Classify`]); what may have been executed is repeated only under
 //! [`PolicyConfig::idempotent`].
 //!
@@ -54,7 +54,7 @@ mod layer;
 mod named;
 mod verdict;
 
-use std::future::Future;
+use std::future::IntoFuture;
 use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
@@ -150,7 +150,7 @@ impl<R> Policy<R> {
     where
         E: Classify,
         F: FnMut() -> Fut,
-        Fut: Future<Output = Result<T, E>>,
+        Fut: IntoFuture<Output = Result<T, E>>,
     {
         self.execute_with(E::verdict, operation).await
     }
@@ -181,7 +181,7 @@ impl<R> Policy<R> {
     where
         C: Fn(&E) -> Verdict,
         F: FnMut() -> Fut,
-        Fut: Future<Output = Result<T, E>>,
+        Fut: IntoFuture<Output = Result<T, E>>,
     {
         let Shared { machine, config, gate } = &*self.shared;
         gate.begin();
@@ -208,7 +208,7 @@ impl<R> Policy<R> {
     where
         C: Fn(&E) -> Verdict,
         F: FnMut() -> Fut,
-        Fut: Future<Output = Result<T, E>>,
+        Fut: IntoFuture<Output = Result<T, E>>,
     {
         let Shared { machine, config, gate } = &*self.shared;
         let mut retry = config.retry.begin(machine.now());
@@ -260,7 +260,7 @@ impl<R> Policy<R> {
     where
         C: Fn(&E) -> Verdict,
         F: FnMut() -> Fut,
-        Fut: Future<Output = Result<T, E>>,
+        Fut: IntoFuture<Output = Result<T, E>>,
     {
         let Shared { machine, config, gate } = &*self.shared;
         let mut inside = gate.enter().await.map_err(|refused| match refused {
@@ -274,9 +274,9 @@ impl<R> Policy<R> {
         let now = machine.now();
         let after = config.retry.attempt_within(Duration::MAX);
         let outcome = if after == Duration::MAX {
-            operation().await
+            operation().into_future().await
         } else {
-            match race(operation(), machine.sleep_until(now + after)).await {
+            match race(operation().into_future(), machine.sleep_until(now + after)).await {
                 First::Left(outcome) => outcome,
                 First::Right(()) => {
                     inside.ended(Outcome::Failure);

@@ -1,5 +1,5 @@
 use std::collections::BTreeMap;
-use std::future::Future;
+use std::future::IntoFuture;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use cndt_core::resilience::BreakerState;
@@ -100,7 +100,7 @@ impl<R: Runtime> Policies<R> {
     where
         E: Classify,
         F: FnMut() -> Fut,
-        Fut: Future<Output = Result<T, E>>,
+        Fut: IntoFuture<Output = Result<T, E>>,
     {
         self.policy(name).execute(operation).await
     }
