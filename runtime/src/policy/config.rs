@@ -67,7 +67,9 @@ impl PolicyConfig {
         self
     }
 
-    /// Leaves the other side alone for a while when it keeps failing.
+    /// Leaves the other side alone for a while when it keeps failing: each time for at least half of
+    /// `open_timeout` and at most all of it, at random, so that clients which it failed together do
+    /// not try it together.
     pub fn breaker(mut self, config: BreakerConfig) -> Self {
         self.breaker = Some(config);
         self

@@ -132,8 +132,13 @@ impl<R: Runtime> Policy<R> {
         Ok(Self::of_parts(name, config, config.parts()?))
     }
 
-    fn of_parts(name: &str, config: PolicyConfig, parts: Parts) -> Self {
+    fn of_parts(name: &str, config: PolicyConfig, mut parts: Parts) -> Self {
         let machine = Machine::of::<R>();
+        // Without randomness, times are as configured.
+        if let Ok(entropy) = entropy::draw() {
+            let entropy = u64::from_be_bytes(entropy);
+            parts.breaker = parts.breaker.map(|breaker| breaker.with_jitter(entropy));
+        }
         let gate = Gate::new(machine, name, parts);
         Self { shared: Arc::new(Shared { machine, config, gate }), runtime: PhantomData }
     }

@@ -43,11 +43,13 @@ impl Client {
         let bulkhead = strategy.calls_max.map(|calls_max| {
             Bulkhead::new(BulkheadConfig { calls_max, waiting_max: 0, ..BulkheadConfig::default() })
         });
+        let mut entropy = Random::new(seed, number * 2 + 1);
+        let breaker = strategy.breaker.map(CircuitBreaker::new).transpose()?;
         Ok(Self {
             arrivals: Random::new(seed, number * 2),
-            entropy: Random::new(seed, number * 2 + 1),
             budget: strategy.share.map(RetryBudget::new).transpose()?,
-            breaker: strategy.breaker.map(CircuitBreaker::new).transpose()?,
+            breaker: breaker.map(|breaker| breaker.with_jitter(entropy.next())),
+            entropy,
             bucket: strategy.rate.map(TokenBucket::new).transpose()?,
             bulkhead: bulkhead.transpose()?,
             succeeded_at: None,

@@ -107,6 +107,8 @@ pub struct CircuitBreaker {
     window: Sliding,
     /// How often it has opened without closing in between.
     openings: u32,
+    /// Of the next draw, if times are drawn.
+    jitter: Option<u64>,
     metrics: BreakerMetrics,
     transitions: VecDeque<Transition>,
 }
@@ -148,9 +150,18 @@ impl CircuitBreaker {
             now: Instant::ZERO,
             window: Sliding::new(&config),
             openings: 0,
+            jitter: None,
             metrics: BreakerMetrics::default(),
             transitions: VecDeque::new(),
         })
+    }
+
+    /// Stays open for a random time each time: between half of what is configured and all of it.
+    /// Breakers that opened together then do not try together. `entropy` is uniformly random.
+    #[must_use]
+    pub fn with_jitter(mut self, entropy: u64) -> Self {
+        self.jitter = Some(entropy);
+        self
     }
 
     /// Allows a call that begins `now`, or refuses it.
@@ -344,7 +355,9 @@ impl CircuitBreaker {
     }
 
     fn open(&mut self, why: Why) {
-        let until = self.now + self.config.open_span(self.openings);
+        let longest = self.config.open_span(self.openings);
+        let span = self.jitter.as_mut().map_or(longest, |jitter| shortened(longest, jitter));
+        let until = self.now + span;
         self.openings = self.openings.saturating_add(1);
         self.change(self.now, Phase::Open { until }, why);
     }
@@ -373,4 +386,15 @@ impl CircuitBreaker {
         }
         self.transitions.push_back(Transition { from, to, at, why });
     }
+}
+
+/// Half of a time, and a random part of the other half. Draws by a linear congruential generator: it
+/// spreads clients, and hides nothing.
+fn shortened(span: Duration, state: &mut u64) -> Duration {
+    *state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+    let half = u64::try_from(span.as_micros() / 2).unwrap_or(u64::MAX);
+    // The upper half of the product: from nothing to `half`.
+    let drawn = (u128::from(half).saturating_add(1) * u128::from(*state)) >> u64::BITS;
+    let least = span.saturating_sub(Duration::from_micros(half));
+    least.saturating_add(Duration::from_micros(u64::try_from(drawn).unwrap_or(half)))
 }

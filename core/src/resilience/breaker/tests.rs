@@ -178,3 +178,23 @@ fn states_are_named_as_people_know_them() {
         [BreakerState::Closed, BreakerState::Open, BreakerState::HalfOpen].map(|s| s.name());
     assert_eq!(names, ["closed", "open", "half_open"]);
 }
+
+#[test]
+fn breakers_that_open_together_do_not_try_together() {
+    let span = Duration::from_secs(60);
+    let config = BreakerConfig { failure_threshold: 1, ..BreakerConfig::default() };
+    let mut sorted: Vec<Duration> = (0..1000_u64)
+        .map(|number| {
+            let entropy = number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+            let mut breaker = CircuitBreaker::new(config).unwrap().with_jitter(entropy);
+            let permit = breaker.acquire(Instant::ZERO).unwrap();
+            breaker.record(Instant::ZERO, permit, Outcome::Failure);
+            breaker.acquire(Instant::ZERO).unwrap_err().retry_after.unwrap()
+        })
+        .collect();
+    sorted.sort();
+    assert!(sorted[0] >= span / 2 && sorted[999] <= span, "{:?} to {:?}", sorted[0], sorted[999]);
+    let (low, middle, high) = (sorted[100], sorted[500], sorted[900]);
+    assert!(low < span * 55 / 100 + span / 50 && high > span * 95 / 100 - span / 50);
+    assert!(middle > span * 70 / 100 && middle < span * 80 / 100, "{middle:?}");
+}
