@@ -4,18 +4,20 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use serde_json::Value;
-use tokio::io::{AsyncBufReadExt, BufReader, Lines};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
 /// Far beyond what a busy machine needs: a peer that says nothing for so long never will.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// What a peer's program is written in.
+/// What runs a peer's program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Language {
-    /// Run by the environment of the JSON-RPC packages.
+    /// Python, with the packages for JSON-RPC.
     Python,
-    /// Run by Node.js.
+    /// Python, with the packages for webhooks.
+    WebhookPython,
+    /// Node.js, with the packages for JSON-RPC.
     Node,
 }
 
@@ -23,32 +25,35 @@ impl Language {
     /// Installs the packages, once per process; at once when they are there.
     fn prepare(self) {
         static PYTHON: OnceLock<bool> = OnceLock::new();
+        static WEBHOOK_PYTHON: OnceLock<bool> = OnceLock::new();
         static NODE: OnceLock<bool> = OnceLock::new();
         let (done, name) = match self {
-            Self::Python => (&PYTHON, "python"),
+            Self::Python => (&PYTHON, "jsonrpc"),
+            Self::WebhookPython => (&WEBHOOK_PYTHON, "webhooks"),
             Self::Node => (&NODE, "node"),
         };
         let is_done = done.get_or_init(|| {
             let mut setup = std::process::Command::new("bash");
-            setup.arg(folder().join("setup-jsonrpc.sh")).arg(name);
+            setup.arg(folder().join("setup-packages.sh")).arg(name);
             setup.status().is_ok_and(|status| status.success())
         });
-        assert!(is_done, "interop/setup-jsonrpc.sh {name} failed: its words stand above");
+        assert!(is_done, "interop/setup-packages.sh {name} failed: its words stand above");
     }
 
     fn command(self, program: &str) -> Command {
-        let mut command = match self {
-            Self::Python => Command::new(folder().join(".venvs/jsonrpc/bin/python")),
+        let python = |venv| {
+            let interpreter = folder().join(".venvs").join(venv).join("bin/python");
+            (Command::new(interpreter), "python")
+        };
+        let (mut command, scripts) = match self {
+            Self::Python => python("jsonrpc"),
+            Self::WebhookPython => python("webhooks"),
             Self::Node => {
                 let node = std::env::var_os("NODE").map_or_else(|| "node".into(), PathBuf::from);
                 let mut command = Command::new(node);
                 command.env("NODE_PATH", folder().join(".node/node_modules"));
-                command
+                (command, "node")
             }
-        };
-        let scripts = match self {
-            Self::Python => "python",
-            Self::Node => "node",
         };
         command.arg(folder().join(scripts).join(program));
         command
@@ -59,12 +64,12 @@ fn folder() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// A running JSON-RPC peer that says one JSON value per line. It ends when this is dropped.
+/// A running peer that says one JSON value per line. It ends when this is dropped.
 #[derive(Debug)]
 pub struct ForeignPeer {
     _child: Child,
     /// The programs end when their input does.
-    _input: ChildStdin,
+    input: ChildStdin,
     lines: Lines<BufReader<ChildStdout>>,
 }
 
@@ -85,7 +90,7 @@ impl ForeignPeer {
             .expect("the interpreter starts");
         let input = child.stdin.take().expect("stdin is a pipe");
         let lines = BufReader::new(child.stdout.take().expect("stdout is a pipe")).lines();
-        Self { _child: child, _input: input, lines }
+        Self { _child: child, input, lines }
     }
 
     /// What it says next.
@@ -96,6 +101,15 @@ impl ForeignPeer {
         let line = in_time(self.lines.next_line()).await.expect("text");
         let line = line.expect("it ended before its time");
         serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"))
+    }
+
+    /// Gives it a line to read.
+    ///
+    /// # Panics
+    /// When it has ended, or reads nothing for two minutes.
+    pub async fn tell(&mut self, line: &Value) {
+        let line = format!("{line}\n");
+        in_time(self.input.write_all(line.as_bytes())).await.expect("it reads");
     }
 
     /// It says next that this step failed with such a code and such words.

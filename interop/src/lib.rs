@@ -1,8 +1,8 @@
 //! Starts real Python `netconduit` peers and talks to them: the scaffolding of the interop tests.
 //!
 //! `interop/setup.sh` makes one environment per version inside this folder; [`prepare`] runs it
-//! before the first use. [`ForeignPeer`] does the same for JSON-RPC peers of other makes, by
-//! `interop/setup-jsonrpc.sh`. A peer that cannot be installed is a failure, never a skip.
+//! before the first use. [`ForeignPeer`] does the same for peers of other makes, of JSON-RPC and of
+//! webhooks, by `interop/setup-packages.sh`. A peer that cannot be installed is a failure, never a skip.
 #![forbid(unsafe_code)]
 
 pub mod fixture;
