@@ -8,6 +8,7 @@
 pub mod fixture;
 mod foreign;
 mod python;
+pub mod webhooks;
 
 pub use foreign::{ForeignPeer, Language, in_time};
 pub use python::{
