@@ -76,9 +76,10 @@ fn handlers(server: Server, runs: &Arc<AtomicUsize>) -> Server {
         .webhook("/nothing", || async {})
         .webhook("/alerts/*", |webhook: Webhook| async move { webhook.path().to_owned() })
         .webhook("/alerts/exact", || async { "exact" })
-        .webhook("/tls", |webhook: Webhook| async move {
-            webhook.tls().map(|tls| tls.protocol.clone())
-        })
+        .webhook(
+            "/tls",
+            |webhook: Webhook| async move { webhook.tls().map(|tls| tls.protocol.clone()) },
+        )
         .webhook("/fails", || async { Err::<(), _>(RpcError::internal("out of order")) })
         .webhook("/busy", || async {
             Err::<(), _>(RpcError::rate_limited(Duration::from_millis(1500)))
@@ -86,9 +87,7 @@ fn handlers(server: Server, runs: &Arc<AtomicUsize>) -> Server {
         .webhook("/flaky", move || {
             flaky.fetch_add(1, Ordering::Relaxed);
             let tried = tries.fetch_add(1, Ordering::Relaxed) + 1;
-            async move {
-                if tried > 2 { Ok(tried) } else { Err(RpcError::internal("not yet")) }
-            }
+            async move { if tried > 2 { Ok(tried) } else { Err(RpcError::internal("not yet")) } }
         })
 }
 

@@ -24,7 +24,7 @@ fn refused(status: u16, message: &str) -> Value {
 
 /// Characters in the payloads of so many bytes.
 fn characters(size: usize) -> Value {
-    received(&json!((size - 20) / 2))
+    received(&json!((size - 40) / 2))
 }
 
 struct Sending {
@@ -111,12 +111,10 @@ async fn takes_what_is_signed_by(library: &'static str) {
     sending.refuses_what_is_wrong().await;
     sending.takes_what_is_large().await;
     sending.says(json!({"kept": [], "same": true})).await;
-    let failed = |status: u16, code: i64, message: &str| {
-        json!([status, {"status": "error", "code": code, "message": message}])
-    };
+    let failed = |status: u16, code: i64, message: &str| json!([status, {"status": "error", "code": code, "message": message}]);
     let expected = json!({
         "failed": failed(500, 1001, "out of order"),
-        "refused": failed(429, 5000, "Rate limit exceeded"),
+        "refused": failed(429, 6000, "Rate limit exceeded"),
     });
     sending.says(expected).await;
     sending.says(json!({"done": true})).await;
