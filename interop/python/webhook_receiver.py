@@ -2,7 +2,8 @@
 
 An answer to give first is a status, which is answered to a delivery that is right, or `close`: the connection ends with
 no answer. It says its port, then a line for each request: `path`, `id`, `payload`, `bytes` of its body, `was` answered; or
-`refused`, with the name of the library's exception, which is answered by 401.
+`refused`, with the name of the library's exception, which is answered by 401. A large payload is null there: who waits for
+the answer does not read what is printed meanwhile. The answer has it whole.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from webhook_lines import end_with_input, show
 
 LIBRARY, SECRET = sys.argv[1], sys.argv[2]
 FIRST = sys.argv[3:]
+SHOWN_MAX = 10_000
 ANSWERING = threading.Lock()
 
 
@@ -41,7 +43,7 @@ class Receiver(http.server.BaseHTTPRequestHandler):
             return self.answer(401, {"error": "Invalid signature"})
         with ANSWERING:
             first = FIRST.pop(0) if FIRST else "200"
-        show(**what, payload=payload, was=first)
+        show(**what, payload=payload if len(body) <= SHOWN_MAX else None, was=first)
         if first == "close":
             self.close_connection = True
         else:
