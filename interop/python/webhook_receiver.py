@@ -2,8 +2,8 @@
 
 An answer to give first is a status, which is answered to a delivery that is right, or `close`: the connection ends with
 no answer. It says its port, then a line for each request: `path`, `id`, `payload`, `bytes` of its body, `was` answered; or
-`refused`, with the name of the library's exception, which is answered by 401. A large payload is null there: who waits for
-the answer does not read what is printed meanwhile. The answer has it whole.
+`refused`, with the name of the library's exception, which is answered by 401. A payload of more than 10,000 bytes is null
+there: who waits for the answer does not read what is printed meanwhile. The answer has it whole.
 """
 
 from __future__ import annotations

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use cndt_tokio::webhook::{Headers, Keys, MessageId, Scheme, Secret, Webhook, Webhooks};
-use cndt_tokio::{Data, Listener, LocalAddress, RpcError, Server, ServerHandle};
+use cndt_tokio::{Data, Listener, LocalAddress, RpcError, Runtime, Server, ServerHandle, Tokio};
 use serde_json::{Value, json};
 
 use crate::fixture::descriptor;
@@ -114,12 +114,12 @@ pub fn keys(scheme: Scheme, secrets: &[&str]) -> Keys {
     Keys::new(scheme, secrets).expect("keys")
 }
 
-/// Names and values of the headers that sign a body as it is sent `age` seconds ago.
+/// Names and values of the headers that sign a body as if it were sent `age` seconds ago.
 ///
 /// # Panics
-/// When the clock is before 1970.
+/// When `id` is none.
 pub fn headers(keys: &Keys, id: &str, age: u64, body: &str) -> Vec<(String, String)> {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock that is set").as_secs();
+    let now = Tokio.unix_millis() / 1000;
     let id: MessageId = id.parse().expect("an id");
     let signed = keys.sign(&id, now - age, body.as_bytes());
     let owned = signed.headers().map(|(name, value)| (name.to_string(), value.to_owned()));
