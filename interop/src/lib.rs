@@ -2,7 +2,8 @@
 //!
 //! `interop/setup.sh` makes one environment per version inside this folder; [`prepare`] runs it
 //! before the first use. [`ForeignPeer`] does the same for peers of other makes, of JSON-RPC and of
-//! webhooks, by `interop/setup-packages.sh`. A peer that cannot be installed is a failure, never a skip.
+//! webhooks, by `interop/setup-packages.sh`. A peer that cannot be installed is a failure, never a
+//! skip.
 #![forbid(unsafe_code)]
 
 pub mod fixture;

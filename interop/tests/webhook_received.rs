@@ -111,7 +111,10 @@ async fn takes_what_is_signed_by(library: &'static str) {
     sending.refuses_what_is_wrong().await;
     sending.takes_what_is_large().await;
     sending.says(json!({"kept": [], "same": true})).await;
-    let failed = |status: u16, code: i64, message: &str| json!([status, {"status": "error", "code": code, "message": message}]);
+    let failed = |status: u16, code: i64, message: &str| {
+        let said = json!({"status": "error", "code": code, "message": message});
+        json!([status, said])
+    };
     let expected = json!({
         "failed": failed(500, 1001, "out of order"),
         "refused": failed(429, 6000, "Rate limit exceeded"),

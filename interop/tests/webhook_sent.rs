@@ -38,8 +38,8 @@ fn failure(outcome: Result<WebhookAnswer, WebhookError>) -> (u16, u32, Value) {
     (answer.status().as_u16(), error.attempts, answer.json().expect("JSON"))
 }
 
-/// Attempts that fail, under one id, and each with a signature of its own. A connection that was kept
-/// and is closed without an answer costs none.
+/// Attempts that fail, under one id, and each with a signature of its own. A connection that
+/// was kept and is closed without an answer costs none.
 async fn is_tried_again(receiver: &mut ForeignPeer, port: u16, ours: &Keys) {
     let client = client(descriptor(port, "/events?a=b", ours.clone()).retry_count(3));
     let payload = json!({"text": TEXT, TEXT: [1.5, null, true]});

@@ -67,7 +67,7 @@ async fn verifies_what_we_sign(library: &'static str) {
         verifying.takes(SECRET, &headers(&ours, "evt_late", 120, "{}"), "{}").await;
         verifying.refuses(SECRET, &headers(&ours, "evt_old", 330, "{}"), "{}").await;
     }
-    // The new secret before the old one: receivers with either take it where there is room for both.
+    // The new secret before the old one: receivers take either where there is room for both.
     let both = keys(scheme, &[SECRET, OLD_SECRET]);
     let signed = headers(&both, "evt_rotated", 0, &text);
     verifying.takes(SECRET, &signed, &text).await;
