@@ -23,7 +23,9 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser};
 use clap_complete::Shell;
 
-use args::{Cli, Command, JsonRpcCommand, PasswordCommand, ShellName, WebhookCommand};
+use args::{
+    Cli, Command, JsonRpcCommand, OutboxCommand, PasswordCommand, ShellName, WebhookCommand,
+};
 use exit::Failure;
 
 fn main() -> ExitCode {
@@ -65,6 +67,12 @@ fn run(command: Command) -> Result<(), Failure> {
             WebhookCommand::Sign(arguments) => webhook::sign(&arguments),
             WebhookCommand::Verify(arguments) => webhook::verify(&arguments),
             WebhookCommand::Send(arguments) => block_on(webhook::send(arguments)),
+            WebhookCommand::Outbox { command: OutboxCommand::List(arguments) } => {
+                block_on(webhook::outbox::list(arguments))
+            }
+            WebhookCommand::Outbox { command: OutboxCommand::Retry(arguments) } => {
+                block_on(webhook::outbox::retry(arguments))
+            }
             WebhookCommand::Serve(arguments) => block_on(webhook::serve(arguments)),
         },
         Command::Demo => block_on(demo::run()),

@@ -7,7 +7,7 @@ use std::net::TcpStream;
 use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
-use support::{Ran, Serve, command};
+use support::{Ran, Serve, command, run};
 
 const SECRET: &str = "It's a Secret to Everybody";
 const STANDARD: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
@@ -260,5 +260,76 @@ fn what_cannot_be_sent_ends_with_its_status() {
         let ran = fed(webhook(&[arguments, &none].concat(), ""), b"");
         assert_eq!(ran.status, status, "{arguments:?}: {ran:?}");
         assert!(ran.stderr.contains(words), "{arguments:?}: {ran:?}");
+    }
+}
+
+#[test]
+fn an_outbox_keeps_what_was_not_delivered() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("deep/er/w.outbox");
+    let path = file.to_str().expect("text");
+    let outbox = |arguments: &[&str]| {
+        let all = [&["outbox"], arguments, &["--outbox", path]].concat();
+        fed(webhook(&all, SECRET), b"")
+    };
+    assert_eq!(outbox(&["list", "--json"]).json(), json!([]), "there is none yet");
+    assert_eq!(outbox(&["retry"]).status, 0);
+
+    // A receiver whose mood a file decides.
+    let mood = folder.path().join("good");
+    let handler = format!("/x=test -e {} && cat", mood.display());
+    let arguments = ["serve", "--bind", "127.0.0.1:0", "--on", &handler];
+    let mut server = Serve::run(webhook(&arguments, SECRET));
+    let at = |place: &str| format!("{}/{place}", server.address);
+    let named = format!("--outbox={path}");
+    // Nobody takes webhooks there, and nobody ever will.
+    let lost = fed(webhook(&["send", &at("nobody"), "a:=1", &named], SECRET), b"");
+    assert!(lost.status == 1 && lost.stderr.contains("given up"), "{lost:?}");
+    let id = lost.stdout.trim().to_owned();
+    // The other one is in a bad mood; whoever sends is ended while it waits.
+    let send = webhook(&["send", &at("x"), "b:=2", &named], SECRET).spawn().expect("it runs");
+    let mut send = Ended(send);
+    let waits = || {
+        let listed = run(&["webhook", "outbox", "list", "--json", "--outbox", path]);
+        // While it is in use nobody looks into it.
+        (listed.status == 0).then(|| listed.json())
+    };
+    std::thread::sleep(std::time::Duration::from_millis(700));
+    send.kill();
+    let listed = waits().expect("nobody has it open");
+    let rows = listed.as_array().expect("rows");
+    let told: Vec<_> =
+        rows.iter().map(|row| (&row["state"], &row["status"], &row["attempts"])).collect();
+    assert_eq!(told[1], (&json!("dead"), &json!(404), &json!(1)), "{listed}");
+    assert_eq!(rows[1]["id"], serde_json::from_str::<Value>(&id).expect("JSON")["id"]);
+    assert_eq!(told[0].0, &json!("pending"), "{listed}");
+
+    let table = outbox(&["list"]);
+    assert!(table.stdout.contains("dead") && table.stdout.contains("/nobody"), "{table:?}");
+    std::fs::write(&mood, "").expect("a mood");
+    let pending = rows[0]["id"].as_str().expect("an id").to_owned();
+    let retried = outbox(&["retry", &pending]);
+    assert_eq!(retried.json(), json!({"id": pending, "delivered": true}));
+    let again = outbox(&["retry"]);
+    assert!(again.status == 1 && again.stdout.contains("404"), "{again:?}");
+    assert_eq!(outbox(&["retry", "unknown"]).status, 2);
+    assert_eq!(outbox(&["list", "--json"]).json().as_array().map(Vec::len), Some(1));
+    let delivered = printed(&mut server);
+    assert_eq!(delivered.last().expect("one")["payload"], json!({"b": 2}));
+}
+
+/// Killed at the end, at the latest.
+struct Ended(std::process::Child);
+
+impl Ended {
+    fn kill(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        self.kill();
     }
 }

@@ -65,6 +65,10 @@ pub type Policies = cndt_runtime::Policies<AsyncStd>;
 #[cfg(feature = "webhook")]
 pub type WebhookClient = cndt_runtime::webhook::WebhookClient<AsyncStd>;
 
+/// See [`cndt_runtime::webhook::outbox`].
+#[cfg(feature = "outbox")]
+pub type Outbox = cndt_runtime::webhook::outbox::Outbox<AsyncStd>;
+
 /// The async-std runtime.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct AsyncStd;

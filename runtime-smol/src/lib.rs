@@ -58,6 +58,10 @@ pub type Policies = cndt_runtime::Policies<Smol>;
 #[cfg(feature = "webhook")]
 pub type WebhookClient = cndt_runtime::webhook::WebhookClient<Smol>;
 
+/// See [`cndt_runtime::webhook::outbox`].
+#[cfg(feature = "outbox")]
+pub type Outbox = cndt_runtime::webhook::outbox::Outbox<Smol>;
+
 /// The smol runtime.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Smol;

@@ -69,6 +69,10 @@ pub type Policies = cndt_runtime::Policies<Tokio>;
 #[cfg(feature = "webhook")]
 pub type WebhookClient = cndt_runtime::webhook::WebhookClient<Tokio>;
 
+/// See [`cndt_runtime::webhook::outbox`].
+#[cfg(feature = "outbox")]
+pub type Outbox = cndt_runtime::webhook::outbox::Outbox<Tokio>;
+
 /// The tokio runtime. Use it from inside one, with time and I/O enabled.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Tokio;

@@ -23,6 +23,7 @@
 //! | `cndt.strikes` | counter | `role` | misuse by peers |
 //! | `cndt.round_trip` | histogram | `role` | round trips of pings |
 //! | `cndt.handlers.failed` | counter | `kind`, `cause` | handlers that failed, see `HandlerFailure` |
+//! | `cndt.outbox` | counter | `event` | webhooks of outboxes: `enqueued`, and attempts by their end: `delivered`, `failed`, `dead` |
 //!
 //! ```
 //! # #[cfg(feature = "metrics")] {
@@ -42,6 +43,8 @@ use off as switched;
 
 use cndt_core::connection::CloseReason;
 
+#[cfg(feature = "outbox")]
+pub(crate) use switched::outbox;
 pub(crate) use switched::{CallMeter, Meters, MethodMeter, handler_failed};
 
 /// Calls that were served, by duration in seconds.

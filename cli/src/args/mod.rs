@@ -14,6 +14,7 @@ use cndt_tokio::users::{ITERATIONS_DEFAULT, UserName};
 use crate::address::Address;
 use serve::SERVE_EXAMPLES;
 pub(crate) use serve::{ServeArgs, SlowClientName};
+pub(crate) use webhook::{OutboxCommand, OutboxListArgs, OutboxRetryArgs};
 pub(crate) use webhook::{
     WebhookCommand, WebhookKeys, WebhookSendArgs, WebhookServeArgs, WebhookSignArgs,
     WebhookVerifyArgs,

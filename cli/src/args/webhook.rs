@@ -16,6 +16,11 @@ pub(crate) enum WebhookCommand {
     /// Sends a signed webhook and prints the JSON of its answer
     #[command(after_help = SEND_EXAMPLES)]
     Send(WebhookSendArgs),
+    /// Shows and retries what `send --outbox` has accepted and not delivered
+    Outbox {
+        #[command(subcommand)]
+        command: OutboxCommand,
+    },
     /// Signs the bytes on stdin and prints the headers to send
     #[command(after_help = SIGN_EXAMPLES)]
     Sign(WebhookSignArgs),
@@ -33,6 +38,25 @@ Examples:
 The address is printed first, then each delivery as {path, id, timestamp, payload}. A COMMAND is run by
 the shell with the payload on its stdin; what it prints is the JSON result, and a status other than 0 an
 error with its stderr. Without a secret, anybody's webhooks are taken.";
+/// What can be done with an outbox.
+#[derive(Debug, Subcommand)]
+pub(crate) enum OutboxCommand {
+    /// Lists what waits and what is dead
+    #[command(after_help = OUTBOX_EXAMPLES)]
+    List(OutboxListArgs),
+    /// Sends dead ones, and those that are due, once more
+    #[command(after_help = OUTBOX_EXAMPLES)]
+    Retry(OutboxRetryArgs),
+}
+
+const OUTBOX_EXAMPLES: &str = "\
+Examples:
+  cndt webhook outbox list
+  cndt webhook outbox list --json | jq -r '.[] | select(.state == \"dead\") | .id'
+  cndt webhook outbox retry
+  cndt webhook outbox retry msg_0123456789abcdef0123456789abcdef --outbox orders.outbox
+
+What is delivered leaves the outbox. Exit status of retry: 1 if something was not delivered.";
 const SEND_EXAMPLES: &str = "\
 Examples:
   CNDT_WEBHOOK_SECRET=your-secret-key cndt webhook send https://example.org/hook event=test id:=7
@@ -150,12 +174,55 @@ pub(crate) struct WebhookSendArgs {
     /// So many at once, 1 to 256
     #[arg(long, value_name = "N", default_value_t = 1, requires = "batch", value_parser = parallel)]
     pub(crate) parallel: usize,
+    /// Accepts it in a file first, and sends it from there until it is delivered or dead: a crash
+    /// loses nothing, and the next run goes on. CNDT_OUTBOX, or webhooks.outbox in the state directory,
+    /// unless a file is named
+    #[arg(
+        long,
+        value_name = "FILE",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "",
+        conflicts_with_all = ["retries", "retry_delay"]
+    )]
+    pub(crate) outbox: Option<PathBuf>,
     /// Trusts the authorities in this PEM file, instead of those of the system
     #[arg(long, value_name = "FILE")]
     pub(crate) tls_ca: Option<String>,
     /// Connects to no private, loopback or link-local address, whatever the URL says
     #[arg(long)]
     pub(crate) block_private_addresses: bool,
+}
+
+/// Which outbox.
+#[derive(Debug, Args)]
+pub(crate) struct OutboxFile {
+    /// The file of the outbox; CNDT_OUTBOX, or webhooks.outbox in the state directory
+    #[arg(long, value_name = "FILE", default_value = "", hide_default_value = true)]
+    pub(crate) outbox: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct OutboxListArgs {
+    #[command(flatten)]
+    pub(crate) file: OutboxFile,
+    /// Prints a JSON array instead of a table
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct OutboxRetryArgs {
+    /// Only these, whether they are due or not
+    #[arg(value_name = "ID")]
+    pub(crate) ids: Vec<MessageId>,
+    #[command(flatten)]
+    pub(crate) file: OutboxFile,
+    #[command(flatten)]
+    pub(crate) keys: WebhookKeys,
+    /// How long one attempt may take
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = time)]
+    pub(crate) timeout: Duration,
 }
 
 fn parallel(text: &str) -> Result<usize, String> {

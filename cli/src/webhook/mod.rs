@@ -1,5 +1,6 @@
 //! `cndt webhook`.
 
+pub(crate) mod outbox;
 mod send;
 
 use std::io::{self, Read};

@@ -11,6 +11,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
+use super::outbox;
 use crate::args::WebhookSendArgs;
 use crate::exit::Failure;
 use crate::{out, params};
@@ -24,6 +25,13 @@ pub(crate) async fn run(arguments: WebhookSendArgs) -> Result<(), Failure> {
     }
     let client = WebhookClient::new(descriptor(&arguments, keys))
         .map_err(|error| Failure::Usage(error.to_string()))?;
+    if let Some(path) = &arguments.outbox {
+        let payloads = match &arguments.batch {
+            Some(path) => lines(path)?,
+            None => vec![params::value(&arguments.body)?],
+        };
+        return outbox::send(path, client, &arguments, payloads).await;
+    }
     match &arguments.batch {
         Some(path) => batch(&client, lines(path)?, arguments.parallel).await,
         None => {

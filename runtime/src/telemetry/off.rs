@@ -34,6 +34,9 @@ impl Meters {
 
 pub(crate) fn handler_failed(_: HandlerKind, _: FailureCause) {}
 
+#[cfg(feature = "outbox")]
+pub(crate) fn outbox(_: &'static str) {}
+
 #[derive(Clone)]
 pub(crate) struct MethodMeter;
 

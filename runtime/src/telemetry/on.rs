@@ -135,6 +135,12 @@ pub(crate) fn handler_failed(kind: HandlerKind, cause: FailureCause) {
     counter!("cndt.handlers.failed", "kind" => kind, "cause" => cause).increment(1);
 }
 
+/// What happened to a webhook of an outbox.
+#[cfg(feature = "outbox")]
+pub(crate) fn outbox(event: &'static str) {
+    counter!("cndt.outbox", "event" => event).increment(1);
+}
+
 /// The numbers of one method.
 #[derive(Clone)]
 pub(crate) struct MethodMeter(Arc<Method>);

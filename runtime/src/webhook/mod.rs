@@ -50,6 +50,8 @@
 //! begun runs to its end, even if its sender hangs up.
 
 pub mod client;
+#[cfg(feature = "outbox")]
+pub mod outbox;
 mod received;
 pub(crate) mod server;
 

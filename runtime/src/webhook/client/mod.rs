@@ -57,6 +57,8 @@ mod detached;
 mod endpoint;
 mod error;
 mod exchange;
+#[cfg(feature = "outbox")]
+mod outbox;
 mod pool;
 mod private;
 mod proxy;
