@@ -2,7 +2,7 @@
 
 mod support;
 
-use std::io::{Read, Write};
+use std::io::{BufRead, Read, Write};
 use std::net::TcpStream;
 use std::process::{Command, Stdio};
 
@@ -294,7 +294,11 @@ fn an_outbox_keeps_what_was_not_delivered() {
         // While it is in use nobody looks into it.
         (listed.status == 0).then(|| listed.json())
     };
-    std::thread::sleep(std::time::Duration::from_millis(700));
+    // It says that it has accepted it; then it sends.
+    let mut accepted = String::new();
+    let stdout = send.0.stdout.take().expect("stdout is a pipe");
+    std::io::BufReader::new(stdout).read_line(&mut accepted).expect("a line");
+    assert!(accepted.contains("\"id\""), "{accepted}");
     send.kill();
     let listed = waits().expect("nobody has it open");
     let rows = listed.as_array().expect("rows");

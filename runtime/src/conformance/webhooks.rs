@@ -373,6 +373,14 @@ pub async fn bounds_what_senders_send<R: Runtime>() -> Outcome {
         check(answer.status == status, (&start, &answer))?;
         check(sender.ends().await, "nothing more is read")?;
     }
+    // Who is still sending when he is refused sees the answer all the same.
+    for _ in 0..5 {
+        let mut sender = connect::<R>(address).await?;
+        let body = "x".repeat(16 * 1024 * 1024);
+        let answer = sender.post("/trading/signal", &[], &body).await;
+        let answer = answer.map_err(|error| format!("the answer was lost: {error}"))?;
+        check(answer.status == 413, answer)?;
+    }
     // A head that never ends, and none at all.
     for beginning in ["POST /tra", ""] {
         let mut sender = connect::<R>(address).await?;

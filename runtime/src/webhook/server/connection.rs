@@ -3,8 +3,10 @@
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use futures_io::{AsyncRead, AsyncWrite};
 use hyper::server::conn::http1;
@@ -16,6 +18,7 @@ use super::settings::Reception;
 use crate::http::HyperRuntime;
 use crate::net::{BoxTransport, TlsInfo, Transport};
 use crate::race::{First, race};
+use crate::rt::{Machine, Task};
 use crate::server::{Permit, ServerHandle};
 
 /// Headers of one request (hardening: 64 of them, 16 KiB together).
@@ -33,9 +36,16 @@ pub(crate) async fn serve(
 ) {
     let runtime = HyperRuntime(server.machine());
     let tls = Arc::<OnceLock<Arc<TlsInfo>>>::default();
-    let stream: BoxTransport = Box::new(Watched { stream, tls: Arc::clone(&tls) });
+    let lingers = Arc::<AtomicBool>::default();
+    let stream: BoxTransport = Box::new(Watched {
+        stream,
+        tls: Arc::clone(&tls),
+        lingers: Arc::clone(&lingers),
+        linger: Linger::NotYet(server.machine()),
+    });
     let read_timeout = reception.settings.read_timeout;
-    let front = Front { server: server.clone(), reception, remote, tls, place: Arc::new(place) };
+    let place = Arc::new(place);
+    let front = Front { server: server.clone(), reception, remote, tls, lingers, place };
     let front = Arc::new(front);
     let mut builder = http1::Builder::new();
     builder
@@ -67,10 +77,29 @@ pub(crate) async fn serve(
     }
 }
 
-/// A stream that keeps what TLS tells, which is known once something was read.
+/// How long the rest of a body that was refused is waited for, and how much of it is read.
+const LINGER: Duration = Duration::from_secs(2);
+const LINGER_BYTES: usize = 64 * 1024 * 1024;
+
+/// A stream that keeps what TLS tells, which is known once something was read; and that, where it is
+/// told to, reads on for a while when it is closed. A socket that is closed with unread bytes is reset,
+/// and whoever is still sending them never sees the answer (RFC 9112, section 9.6).
 struct Watched {
     stream: BoxTransport,
     tls: Arc<OnceLock<Arc<TlsInfo>>>,
+    lingers: Arc<AtomicBool>,
+    linger: Linger,
+}
+
+enum Linger {
+    /// It is not closed.
+    NotYet(Machine),
+    /// Its writing half is; this much is read at most, and for so long.
+    Reading {
+        left: usize,
+        over: Task,
+    },
+    Over,
 }
 
 impl Transport for Watched {}
@@ -114,6 +143,35 @@ impl AsyncWrite for Watched {
     }
 
     fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_close(cx)
+        let this = &mut *self;
+        loop {
+            match &mut this.linger {
+                Linger::NotYet(machine) => {
+                    ready!(Pin::new(&mut this.stream).poll_close(cx))?;
+                    this.linger = if this.lingers.load(Ordering::Relaxed) {
+                        let over = machine.sleep_until(machine.now() + LINGER);
+                        Linger::Reading { left: LINGER_BYTES, over }
+                    } else {
+                        Linger::Over
+                    };
+                }
+                Linger::Reading { left, over } => {
+                    let mut scratch = [0; 16 * 1024];
+                    let read = match over.as_mut().poll(cx) {
+                        Poll::Ready(()) => 0,
+                        // What goes wrong now concerns nobody.
+                        Poll::Pending => {
+                            let read = Pin::new(&mut this.stream).poll_read(cx, &mut scratch);
+                            ready!(read).unwrap_or(0)
+                        }
+                    };
+                    *left = left.saturating_sub(read);
+                    if read == 0 || *left == 0 {
+                        this.linger = Linger::Over;
+                    }
+                }
+                Linger::Over => return Poll::Ready(Ok(())),
+            }
+        }
     }
 }

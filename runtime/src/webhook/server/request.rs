@@ -1,12 +1,13 @@
 //! One request: whether it is one, whether its signature is right, what its handler says.
 
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use cndt_core::rpc::RpcError;
 use cndt_core::webhook::{DeliveryId, ReplayError, Verified, VerifyError};
-use http::header::CONTENT_ENCODING;
+use http::header::{CONNECTION, CONTENT_ENCODING};
 use http::request::Parts;
 use http::{HeaderMap, Method, Request, StatusCode};
 use hyper::body::Incoming;
@@ -28,6 +29,8 @@ pub(super) struct Front {
     pub(super) remote: Option<SocketAddr>,
     /// Known once something was read.
     pub(super) tls: Arc<OnceLock<Arc<TlsInfo>>>,
+    /// Whether the connection closes with bytes that nobody has read.
+    pub(super) lingers: Arc<AtomicBool>,
     /// Held by handlers that outlive the connection as well: nobody gathers them by hanging up.
     pub(super) place: Arc<Permit>,
 }
@@ -38,7 +41,13 @@ impl Front {
         let is_health = parts.uri.path() == self.reception.settings.health_path;
         match parts.method {
             Method::POST => match self.receive(&parts, body).await {
-                Ok(reply) | Err(reply) => reply,
+                Ok(reply) => reply,
+                Err(reply) => {
+                    if reply.headers().contains_key(CONNECTION) {
+                        self.lingers.store(true, Ordering::Relaxed);
+                    }
+                    reply
+                }
             },
             Method::GET | Method::HEAD if is_health => envelope::healthy(),
             Method::GET | Method::HEAD => envelope::refused(StatusCode::NOT_FOUND, "Not found"),
