@@ -265,6 +265,8 @@ async fn limits_are_told_by_name() {
     outbox.enqueue(URL, &2).await.unwrap();
     let full = outbox.enqueue(URL, &3).await.unwrap_err();
     assert!(matches!(full, EnqueueError::Full(Fullness::Count(2))), "{full}");
+    let odd = outbox.enqueue_bytes(URL, "a\r\nb: c", "1").await;
+    assert!(matches!(odd, Err(EnqueueError::Header { .. })));
     assert!(matches!(outbox.enqueue("nowhere", &1).await, Err(EnqueueError::Url { .. })));
     let again = Outbox::open(place.config()).await.unwrap_err();
     assert!(again.to_string().ends_with("is in use by another process; stop that one first"));

@@ -88,7 +88,8 @@ impl OutboxConfig {
         self
     }
 
-    /// Attempts that are under way at once, 1 to 1024. 16.
+    /// Attempts that are under way at once, 1 to 1024, whoever they go to: receivers that do not answer
+    /// hold up others for as long as `attempt_timeout`. 16.
     #[must_use]
     pub fn parallel_max(mut self, parallel_max: usize) -> Self {
         self.parallel_max = parallel_max;

@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use cndt_core::webhook::MessageId;
-use http::header::{AUTHORIZATION, COOKIE, HOST, PROXY_AUTHORIZATION};
+use http::header::{
+    AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST, PROXY_AUTHORIZATION,
+    TRANSFER_ENCODING,
+};
 use http::{HeaderName, HeaderValue, Uri};
 
 use super::error::{EnqueueError, OutboxError};
@@ -20,6 +23,7 @@ use crate::telemetry;
 /// Headers that one webhook may have, and the bytes of those.
 const HEADERS_MAX: usize = 32;
 const HEADER_BYTES_MAX: usize = 8 * 1024;
+const CONTENT_TYPE_MAX: usize = 256;
 /// Bytes that a URL may have.
 const URL_MAX: usize = 2048;
 
@@ -74,6 +78,12 @@ impl<R: Runtime> Enqueue<R> {
         let config = &self.shared.0.config;
         check_url(&self.url)?;
         let headers = check_headers(self.headers)?;
+        if self.content_type.len() > CONTENT_TYPE_MAX
+            || HeaderValue::from_str(&self.content_type).is_err()
+        {
+            let why = "has a value that HTTP does not allow";
+            return Err(EnqueueError::Header { name: CONTENT_TYPE.to_string(), why });
+        }
         let payload = self.payload.map_err(EnqueueError::Encode)?;
         let max = config.limits.payload_max;
         if payload.len() > max {
@@ -167,11 +177,8 @@ fn check_headers(headers: Vec<(String, String)>) -> Result<Vec<(String, String)>
         if [AUTHORIZATION, PROXY_AUTHORIZATION, COOKIE].contains(&parsed) {
             return wrong("is a secret, which is not stored; give it to the sender");
         }
-        if parsed == HOST
-            || parsed.as_str() == "content-length"
-            || parsed.as_str() == "transfer-encoding"
-        {
-            return wrong("is HTTP's own");
+        if [HOST, CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCODING].contains(&parsed) {
+            return wrong("is not the caller's to set; the type goes with the payload");
         }
         if HeaderValue::from_str(&value).is_err() {
             return wrong("has a value that HTTP does not allow");

@@ -76,10 +76,16 @@ async fn take_due<R: Runtime>(shared: &Arc<Shared>) -> Result<Due, OutboxError> 
 /// Starts the attempts, and tells when the next one is due.
 fn start<R: Runtime, S: Sender>(shared: &Arc<Shared>, sender: &Arc<S>, due: Due) -> Duration {
     for letter in due.letters {
-        shared.state.update(|state| {
-            state.in_flight.insert(letter.serial);
-            state.attempts = state.attempts.saturating_add(1);
+        let may_begin = shared.state.update(|state| {
+            if !state.is_closing {
+                state.in_flight.insert(letter.serial);
+                state.attempts = state.attempts.saturating_add(1);
+            }
+            !state.is_closing
         });
+        if !may_begin {
+            break;
+        }
         R::default().spawn(attempt::<R, S>(Arc::clone(shared), Arc::clone(sender), letter));
     }
     let under_way = shared.state.read(|state| state.in_flight.len());
@@ -97,32 +103,30 @@ async fn attempt<R: Runtime, S: Sender>(shared: Arc<Shared>, sender: Arc<S>, let
     let id = letter.record.id.clone();
     let outcome = send::<R, S>(&shared, sender, letter).await;
     let change = judge(&shared, serial, round, outcome, R::default().unix_millis());
-    let how = match &change {
-        Change::Delivered { .. } => "delivered",
-        Change::Failed { next: Next::Dead, .. } => "dead",
-        _ => "failed",
-    };
-    telemetry::outbox(how);
-    match &change {
-        Change::Failed { last, next, .. } => {
-            shared.state.update(|state| state.failed = state.failed.saturating_add(1));
-            let Last { status, reason, .. } = last;
-            match next {
-                Next::At(at) => {
-                    tracing::debug!(target: "cndt", id, ?status, reason, at, "webhook is tried again");
-                }
-                Next::Dead => {
-                    tracing::warn!(target: "cndt", id, ?status, reason, "webhook is given up");
-                }
-            }
-        }
-        _ => tracing::debug!(target: "cndt", id, "webhook delivered"),
-    }
+    report(&shared, &id, &change);
     record::<R>(&shared, change).await;
     shared.state.change(|state| {
         state.in_flight.remove(&serial);
         state.turns = state.turns.wrapping_add(1);
     });
+}
+
+fn report(shared: &Shared, id: &str, change: &Change) {
+    let Change::Failed { last: Last { status, reason, .. }, next, .. } = change else {
+        tracing::debug!(target: "cndt", id, "webhook delivered");
+        return telemetry::outbox("delivered");
+    };
+    shared.state.update(|state| state.failed = state.failed.saturating_add(1));
+    match next {
+        Next::At(at) => {
+            tracing::debug!(target: "cndt", id, ?status, reason, at, "webhook is tried again");
+            telemetry::outbox("failed");
+        }
+        Next::Dead => {
+            tracing::warn!(target: "cndt", id, ?status, reason, "webhook is given up");
+            telemetry::outbox("dead");
+        }
+    }
 }
 
 async fn send<R: Runtime, S: Sender>(shared: &Shared, sender: Arc<S>, letter: Letter) -> Outcome {

@@ -196,7 +196,9 @@ impl Store {
                     Ok(value) => return Ok(value),
                     Err(fault) => fault,
                 },
-                File::Broken | File::Closed => return Err(OutboxError::Closed),
+                File::Closed => return Err(OutboxError::Closed),
+                // Somebody else's write failed just now.
+                File::Broken => return Err(Fault::from(redb::Error::PreviousIo).at(&self.path)),
             }
         };
         self.give_up(&fault);

@@ -52,6 +52,10 @@ impl Disk {
         self.lock().syncs
     }
 
+    pub(super) fn image(&self) -> Vec<u8> {
+        self.lock().current.clone()
+    }
+
     /// What is found when the power is back.
     pub(super) fn cut(&self, seed: u64) -> Self {
         let state = self.lock();

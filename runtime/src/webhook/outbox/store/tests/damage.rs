@@ -92,6 +92,24 @@ fn a_file_that_was_never_finished_begins_anew() {
 }
 
 #[test]
+fn a_file_can_be_opened_whenever_the_power_failed_while_it_was_made() {
+    let (_folder, path) = folder();
+    for (writes, seed) in (0..40).flat_map(|writes| (0..5).map(move |seed| (writes, seed))) {
+        let disk = Disk::default();
+        disk.fail_after(writes);
+        let made = on(&disk, LIMITS);
+        fs::write(&path, disk.cut(seed).image()).unwrap();
+        drop(made);
+        let store = match open(&path) {
+            Ok(store) => store,
+            Err(error) => panic!("power failed after {writes} writes, seed {seed}: {error}"),
+        };
+        assert_eq!(store.totals(), Totals::default());
+        assert_eq!(store.apply(&[add("a", b"1", 1)]).unwrap(), [Done::Added]);
+    }
+}
+
+#[test]
 fn a_lost_magic_number_loses_no_webhook() {
     let (_folder, path) = folder();
     filled(&path);
