@@ -11,7 +11,7 @@ use http::header::{
 use http::{HeaderName, HeaderValue, Uri};
 
 use super::error::{EnqueueError, OutboxError};
-use super::record::{Record, State};
+use super::record::{Record, State, sum};
 use super::shared::Shared;
 use super::store::{Change, Done};
 use super::worker::millis;
@@ -98,6 +98,7 @@ impl<R: Runtime> Enqueue<R> {
             headers,
             content_type: self.content_type,
             payload_size: payload.len() as u64,
+            payload_sum: sum(&payload),
             created_at: now,
             attempts: 0,
             round: 0,

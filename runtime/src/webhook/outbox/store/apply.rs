@@ -13,7 +13,10 @@ pub(super) fn commit(
     totals: Totals,
     changes: &[Change],
 ) -> Result<(Vec<Done>, Totals), Fault> {
-    let transaction = db.begin_write()?;
+    let mut transaction = db.begin_write()?;
+    // With one phase a commit that the disk has damaged would be taken for one that was cut short, and
+    // silently be taken back.
+    transaction.set_two_phase_commit(true);
     let mut work = Work { tables: Tables::open(&transaction)?, limits, totals };
     let done = changes.iter().map(|change| work.apply(change)).collect::<Result<_, _>>()?;
     let totals = work.finish()?;

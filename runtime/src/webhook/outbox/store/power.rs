@@ -52,6 +52,14 @@ impl Disk {
         self.lock().syncs
     }
 
+    /// What is found when the process was killed, and a sector has gone bad since.
+    pub(super) fn damaged(&self, at: usize) -> Self {
+        let mut image = self.lock().synced.clone();
+        image.iter_mut().skip(at).take(SECTOR).for_each(|byte| *byte ^= 0x55);
+        let state = State { synced: image.clone(), current: image, ..State::default() };
+        Self(Arc::new(Mutex::new(state)))
+    }
+
     pub(super) fn image(&self) -> Vec<u8> {
         self.lock().current.clone()
     }

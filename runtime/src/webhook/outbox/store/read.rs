@@ -29,8 +29,9 @@ pub(super) fn due(
             due.next_at = Some(next_at);
             break;
         }
-        let payload = Bytes::copy_from_slice(bytes_of(&payloads, serial)?.value());
-        due.letters.push(Letter { serial, record: record(&records, serial)?, payload });
+        let record = record(&records, serial)?;
+        let payload = payload(&payloads, serial, &record)?;
+        due.letters.push(Letter { serial, record, payload });
     }
     Ok(due)
 }
@@ -65,7 +66,7 @@ pub(super) fn find(db: &Database, id: &str) -> Result<Option<(Place, Record, Byt
         return Ok(None);
     };
     let record = record(&reading.open_table(RECORDS)?, serial)?;
-    let payload = Bytes::copy_from_slice(bytes_of(&reading.open_table(PAYLOADS)?, serial)?.value());
+    let payload = payload(&reading.open_table(PAYLOADS)?, serial, &record)?;
     let at = match record.state {
         State::Pending { next_at } => next_at,
         State::Dead { at } => at,
@@ -76,6 +77,14 @@ pub(super) fn find(db: &Database, id: &str) -> Result<Option<(Place, Record, Byt
 fn record(records: &Records, serial: u64) -> Result<Record, Fault> {
     let bytes = bytes_of(records, serial)?;
     Record::decode(bytes.value()).map_err(|error| unreadable(serial, error))
+}
+
+fn payload(payloads: &Records, serial: u64, record: &Record) -> Result<Bytes, Fault> {
+    let bytes = bytes_of(payloads, serial)?;
+    match record.fits(bytes.value()) {
+        true => Ok(Bytes::copy_from_slice(bytes.value())),
+        false => Err(Fault::Damaged(format!("the payload of record {serial} has changed"))),
+    }
 }
 
 fn bytes_of(

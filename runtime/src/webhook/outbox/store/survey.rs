@@ -70,8 +70,8 @@ fn count(reading: &ReadTransaction, totals: &mut Totals) -> Result<(), Fault> {
             State::Dead { at } => dead.get((at, serial))?.is_some(),
         };
         let is_named = ids.get(record.id.as_str())?.is_some_and(|it| it.value() == serial);
-        let size = payloads.get(serial)?.map(|payload| payload.value().len() as u64);
-        if !is_listed || !is_named || size != Some(record.payload_size) {
+        let is_whole = payloads.get(serial)?.is_some_and(|payload| record.fits(payload.value()));
+        if !is_listed || !is_named || !is_whole {
             return Err(Fault::Damaged(format!("record {serial} is not whole")));
         }
         if serial >= totals.next_serial {

@@ -3,7 +3,7 @@ mod model;
 
 use super::power::Disk;
 use super::*;
-use crate::webhook::outbox::record::State;
+use crate::webhook::outbox::record::{State, sum};
 
 const LIMITS: OutboxLimits = OutboxLimits {
     payload_max: 4096,
@@ -31,6 +31,7 @@ fn add(id: &str, payload: &[u8], now: u64) -> Change {
         headers: Vec::new(),
         content_type: "application/json".into(),
         payload_size: payload.len() as u64,
+        payload_sum: sum(payload),
         created_at: now,
         attempts: 0,
         round: 0,
@@ -132,6 +133,22 @@ fn an_attempt_of_a_removed_webhook_settles_nothing() {
     assert_eq!(done, [Done::Changed(1), Done::Added]);
     assert_eq!(store.apply(&[Change::Delivered { serial }]).unwrap(), [Done::Changed(0)]);
     assert_eq!(store.totals().pending, 1, "the new one of the same id is still to be sent");
+}
+
+/// What was acknowledged and is damaged afterwards must be told, not taken back.
+#[test]
+fn damage_to_the_last_commit_of_a_killed_process_is_told() {
+    for at in (512..65_536).step_by(512) {
+        let disk = Disk::default();
+        let store = on(&disk, LIMITS).unwrap();
+        store.apply(&[add("a", b"1", 1)]).unwrap();
+        store.apply(&[add("b", b"2", 2)]).unwrap();
+        let damaged = disk.damaged(at);
+        match on(&damaged, LIMITS) {
+            Ok(store) => assert_eq!(store.totals().pending, 2, "damage at {at} lost a webhook"),
+            Err(error) => assert!(matches!(error, OutboxError::Corrupted { .. }), "{error}"),
+        }
+    }
 }
 
 #[test]
