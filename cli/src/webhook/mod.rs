@@ -120,13 +120,15 @@ pub(crate) fn settings(arguments: &WebhookKeys) -> Result<Webhooks, Failure> {
     Ok(match keys(arguments)? {
         Some(keys) => Webhooks::signed(keys),
         None => {
-            print_error_line(
-                "warning: no secret is set (CNDT_WEBHOOK_SECRET, --secret-file): webhooks of \
-                 anybody are taken",
-            );
+            warn_of_no_secret("webhooks of anybody are taken");
             Webhooks::unsigned()
         }
     })
+}
+
+fn warn_of_no_secret(so: &str) {
+    let why = "no secret is set (CNDT_WEBHOOK_SECRET, --secret-file)";
+    print_error_line(&format!("warning: {why}: {so}"));
 }
 
 fn told(webhook: &Webhook, payload: &Value) -> Result<(), RpcError> {

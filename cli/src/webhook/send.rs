@@ -23,6 +23,9 @@ pub(crate) async fn run(arguments: WebhookSendArgs) -> Result<(), Failure> {
                      name a file by --secret-file";
         return Err(Failure::Usage(words.to_owned()));
     }
+    if keys.is_none() {
+        super::warn_of_no_secret("the webhook is not signed");
+    }
     let client = WebhookClient::new(descriptor(&arguments, keys))
         .map_err(|error| Failure::Usage(error.to_string()))?;
     if let Some(path) = &arguments.outbox {

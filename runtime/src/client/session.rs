@@ -128,8 +128,7 @@ async fn redial<R: Runtime>(shared: &Arc<ClientShared>, mut at_least: Duration) 
             tracing::error!(target: "cndt", attempts_max, "reconnecting given up");
             return Next::GivenUp;
         }
-        // Without randomness all clients would wait equally long; that is still better than none.
-        let random = entropy::draw().map_or(u64::MAX, u64::from_be_bytes);
+        let random = entropy::jitter();
         let delay = delays.draw(random).max(std::mem::take(&mut at_least));
         shared.state.change(|state| state.attempts = attempt.saturating_add(1));
         tracing::info!(target: "cndt", attempt = attempt + 1, ?delay, "reconnecting");

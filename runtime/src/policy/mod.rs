@@ -238,8 +238,7 @@ impl<R> Policy<R> {
                 return Err(error);
             }
             let now = machine.now();
-            // Without randomness all would wait equally long; that is still better than not at all.
-            let random = entropy::draw().map_or(u64::MAX, u64::from_be_bytes);
+            let random = entropy::jitter();
             let Some(at) = retry.failed(now, verdict.retry_after, random) else {
                 return Err(error);
             };

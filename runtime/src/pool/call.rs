@@ -38,8 +38,8 @@ impl<'a, P: ?Sized, T> PoolCall<'a, P, T> {
         Self { raw, result: PhantomData }
     }
 
-    /// How long to wait for the answer in all: waiting for room to send and a second attempt
-    /// included.
+    /// How long to wait for the answer in all: waiting for room to send, and further attempts with
+    /// the pauses between them, included.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.raw.timeout = timeout;
         self

@@ -121,8 +121,7 @@ impl Attempts {
         now: Instant,
         retry_after: Option<Duration>,
     ) -> Option<Instant> {
-        // Without randomness all clients would wait equally long; that is still better than none.
-        let random = entropy::draw().map_or(u64::MAX, u64::from_be_bytes);
+        let random = entropy::jitter();
         self.retry.failed(now, retry_after, random).filter(|at| *at < self.expires)
     }
 

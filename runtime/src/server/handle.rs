@@ -7,7 +7,6 @@ use std::time::Duration;
 use cndt_core::auth::{Access, Entropy};
 use cndt_core::connection::{CloseReason, Connection};
 use cndt_core::jsonrpc::Endpoint;
-use cndt_core::limits::LimitError;
 use cndt_core::rpc::MethodInfo;
 use cndt_core::time::{Instant, WallAnchor};
 use futures_io::{AsyncRead, AsyncWrite};
@@ -288,22 +287,17 @@ impl ServerHandle {
     /// The machine of one connection.
     fn begin(&self, now: Instant, protocol: LinkProtocol<'_>) -> Result<Protocol, ServeError> {
         let Shared { machine, descriptor, access, .. } = &*self.shared;
-        let wrong = |error: LimitError| ConfigError {
-            field: error.field,
-            expected: error.expected,
-            value: "that".into(),
-        };
         match protocol {
             LinkProtocol::Cndt => {
                 let wall = WallAnchor { at: now, unix_millis: machine.unix_millis() };
                 let entropy = Entropy(entropy::draw().map_err(ServeError::Entropy)?);
                 let config = descriptor.config(wall);
                 let connection = Connection::server(now, config, access.clone(), entropy);
-                Ok(Protocol::cndt(connection.map_err(wrong)?))
+                Ok(Protocol::cndt(connection.map_err(ConfigError::from)?))
             }
             LinkProtocol::JsonRpc(settings) => {
                 let endpoint = Endpoint::new(now, settings.config(descriptor.limits()));
-                Ok(Protocol::json(endpoint.map_err(wrong)?))
+                Ok(Protocol::json(endpoint.map_err(ConfigError::from)?))
             }
         }
     }

@@ -1,4 +1,5 @@
-//! Webhooks: signed HTTP, received by a server's own handlers.
+//! Webhooks: signed HTTP, received by a server's own handlers, sent by a [client], kept in an
+//! outbox (`webhook::outbox`, feature `outbox`) where none may be lost.
 //!
 //! A server receives webhooks on a [`Listener`](crate::Listener) of their own, by the same router,
 //! states and hooks as everything else. A handler of a path gets the payload as

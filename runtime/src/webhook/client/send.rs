@@ -168,8 +168,7 @@ impl Prepared {
                 target: "cndt", url = %last.url, %id, attempt = last.attempts,
                 failure = %last.failure, "a webhook was not delivered"
             );
-            // Without randomness all would wait equally long; that is still better than not at all.
-            let random = entropy::draw().map_or(u64::MAX, u64::from_be_bytes);
+            let random = entropy::jitter();
             match delivery.failed(now, how, random) {
                 Next::At(_) => {}
                 Next::Dead(why) => return Err(WebhookError { given_up: Some(why), ..last }),

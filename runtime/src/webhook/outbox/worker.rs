@@ -166,8 +166,7 @@ fn judge(shared: &Shared, serial: u64, round: u32, outcome: Outcome, now: u64) -
         Outcome::Unanswered { reason } => (None, reason, None, false),
         Outcome::Impossible { reason } => (None, reason, None, true),
     };
-    // Without randomness all would come back together; that is still better than not at all.
-    let random = entropy::draw().map_or(u64::MAX, u64::from_be_bytes);
+    let random = entropy::jitter();
     let pause = shared.config.schedule.pause(round, retry_after, random);
     let next = match pause.filter(|_| !is_final) {
         Some(pause) => Next::At(now.saturating_add(millis(pause))),

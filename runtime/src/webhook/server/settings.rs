@@ -2,8 +2,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use cndt_core::webhook::{
-    DeliveryId, Keys, ReplayError, ReplayGuard, ReplayLimits, Scheme, Settlement, Ticket,
-    Tolerance, Verified,
+    DeliveryId, Keys, ReplayError, ReplayGuard, ReplayLimits, Settlement, Ticket, Tolerance,
+    Verified,
 };
 
 use crate::error::ConfigError;
@@ -55,7 +55,7 @@ impl Webhooks {
     }
 
     /// How many deliveries are remembered, for how long, so that none is handled twice; only where the
-    /// scheme signs what tells them apart ([`Scheme::Standard`], [`Scheme::Stripe`]). 100,000 for ten
+    /// scheme signs what tells them apart (`Scheme::Standard`, `Scheme::Stripe`). 100,000 for ten
     /// minutes.
     #[must_use]
     pub fn replays(mut self, limits: ReplayLimits) -> Self {
@@ -121,11 +121,8 @@ impl Reception {
             let scheme = keys.scheme();
             tracing::warn!(target: "cndt", %scheme, "a webhook secret has fewer than 24 bytes");
         }
-        let signs = |keys: &Keys| match keys.scheme() {
-            Scheme::Stripe | Scheme::Standard => true,
-            Scheme::Hex | Scheme::GitHub => false,
-        };
-        let can_tell = settings.keys.as_ref().is_some_and(signs);
+        // What tells deliveries apart is signed together with the time.
+        let can_tell = settings.keys.as_ref().is_some_and(|keys| keys.scheme().signs_timestamp());
         let limits = settings.replays.filter(|_| can_tell);
         let guard = limits.map(|limits| ReplayGuard::new(limits, settings.tolerance)).transpose();
         let guard = guard.map_err(ConfigError::from)?.map(Mutex::new);
