@@ -93,7 +93,8 @@ macro_rules! conformance_tests {
             retries: repeats_json_rpc;
             webhooks: receives_what_is_signed takes_several_secrets finds_who_takes_a_path
                 tells_how_handlers_failed bounds_what_senders_send handles_each_delivery_once
-                finishes_what_was_begun has_so_many_places comes_over_tls refuses_nonsense;
+                finishes_what_was_begun has_so_many_places cuts_off_who_takes_nothing
+                comes_over_tls refuses_nonsense;
             pressure: tells_of_unsent_messages is_not_held_up_by_a_client_that_does_not_read
                 drops_what_a_slow_client_is_told_to;
             transport: reads_certificates_from_files binds_the_login_to_the_session

@@ -503,6 +503,31 @@ pub async fn has_so_many_places<R: Runtime>() -> Outcome {
     Err("no place was given back".into())
 }
 
+/// Whoever does not read his answer loses his place.
+pub async fn cuts_off_who_takes_nothing<R: Runtime>() -> Outcome {
+    let descriptor = server_descriptor().max_connections(1);
+    let server = Tcp::<R>::server(descriptor.connection_timeout(Duration::from_millis(500)))
+        .webhook("/large", || async { "x".repeat(32 * 1024 * 1024) })
+        .webhook("/small", || async {})
+        .listen(Listener::tcp("127.0.0.1", 0).webhooks(Webhooks::unsigned()))
+        .start()
+        .await?;
+    let address = address(&server)?;
+    let mut deaf = connect::<R>(address).await?;
+    deaf.write("POST /large HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}").await?;
+    for _ in 0..500 {
+        pause::<Tcp<R>>(Duration::from_millis(20)).await;
+        let mut next = connect::<R>(address).await?;
+        if let Ok(answer) = next.post("/small", &[], "{}").await {
+            check(answer.status == 200, answer)?;
+            drop(deaf);
+            server.stop().await;
+            return Ok(());
+        }
+    }
+    Err("its place was never given back".into())
+}
+
 /// The same over TLS, whose peers the handlers see, and over Unix sockets.
 pub async fn comes_over_tls<R: Runtime>() -> Outcome {
     let server = Tls::<R>::server(server_descriptor())

@@ -41,7 +41,10 @@ pub(crate) async fn serve(
         stream,
         tls: Arc::clone(&tls),
         lingers: Arc::clone(&lingers),
-        linger: Linger::NotYet(server.machine()),
+        linger: Linger::NotYet,
+        machine: server.machine(),
+        stall_max: server.descriptor().connection_timeout,
+        stalled: None,
     });
     let read_timeout = reception.settings.read_timeout;
     let place = Arc::new(place);
@@ -84,8 +87,15 @@ const LINGER_BYTES: usize = 64 * 1024 * 1024;
 /// A stream that keeps what TLS tells, which is known once something was read; and that, where it is
 /// told to, reads on for a while when it is closed. A socket that is closed with unread bytes is reset,
 /// and whoever is still sending them never sees the answer (RFC 9112, section 9.6).
+///
+/// A peer that takes no byte of its answer for `stall_max` is cut off: hyper would wait for ever, and
+/// the place with it.
 struct Watched {
     stream: BoxTransport,
+    machine: Machine,
+    stall_max: Duration,
+    /// Over when the peer has taken nothing for too long; there while it takes nothing.
+    stalled: Option<Task>,
     tls: Arc<OnceLock<Arc<TlsInfo>>>,
     lingers: Arc<AtomicBool>,
     linger: Linger,
@@ -93,7 +103,7 @@ struct Watched {
 
 enum Linger {
     /// It is not closed.
-    NotYet(Machine),
+    NotYet,
     /// Its writing half is; this much is read at most, and for so long.
     Reading {
         left: usize,
@@ -121,13 +131,35 @@ impl AsyncRead for Watched {
     }
 }
 
+impl Watched {
+    /// What has become of writing, unless it has been nothing for too long.
+    fn unless_stalled<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        written: Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
+        if written.is_ready() {
+            self.stalled = None;
+            return written;
+        }
+        let (machine, after) = (self.machine, self.stall_max);
+        let stalled =
+            self.stalled.get_or_insert_with(|| machine.sleep_until(machine.now() + after));
+        ready!(stalled.as_mut().poll(cx));
+        self.stalled = None;
+        let words = format!("the peer has taken nothing for {after:?}");
+        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, words)))
+    }
+}
+
 impl AsyncWrite for Watched {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
+        let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.unless_stalled(cx, written)
     }
 
     fn poll_write_vectored(
@@ -135,21 +167,24 @@ impl AsyncWrite for Watched {
         cx: &mut Context<'_>,
         pieces: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, pieces)
+        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, pieces);
+        self.unless_stalled(cx, written)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
+        let flushed = Pin::new(&mut self.stream).poll_flush(cx);
+        self.unless_stalled(cx, flushed)
     }
 
     fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
         loop {
             match &mut this.linger {
-                Linger::NotYet(machine) => {
-                    ready!(Pin::new(&mut this.stream).poll_close(cx))?;
+                Linger::NotYet => {
+                    let closed = Pin::new(&mut this.stream).poll_close(cx);
+                    ready!(this.unless_stalled(cx, closed))?;
                     this.linger = if this.lingers.load(Ordering::Relaxed) {
-                        let over = machine.sleep_until(machine.now() + LINGER);
+                        let over = this.machine.sleep_until(this.machine.now() + LINGER);
                         Linger::Reading { left: LINGER_BYTES, over }
                     } else {
                         Linger::Over
