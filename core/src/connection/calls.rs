@@ -1,10 +1,12 @@
 //! This side's calls that have no outcome yet: found by correlation id, walked in order, timed out
 //! by one deadline.
 
-use alloc::collections::{BTreeMap, BinaryHeap};
+use alloc::collections::BinaryHeap;
+use alloc::vec::Vec;
 use core::cmp::Reverse;
 use core::time::Duration;
 
+use super::pending::Pending;
 use crate::time::Instant;
 
 /// How many stale heap entries are tolerated beyond twice the open calls.
@@ -31,7 +33,7 @@ pub(crate) enum Awaits {
 
 #[derive(Debug)]
 pub(crate) struct Calls {
-    open: BTreeMap<u64, Call>,
+    open: Pending<Call>,
     /// Deadlines of open calls, and stale ones of finished calls until they are swept: most calls
     /// end long before their deadline, and removing from the middle of a heap is dear.
     deadlines: BinaryHeap<Reverse<(Instant, u64)>>,
@@ -43,7 +45,7 @@ pub(crate) struct Calls {
 impl Calls {
     pub(crate) fn new() -> Self {
         // Wire fact 7: ids count up from 1.
-        Self { open: BTreeMap::new(), deadlines: BinaryHeap::new(), next: 1, unanswered: 0 }
+        Self { open: Pending::new(), deadlines: BinaryHeap::new(), next: 1, unanswered: 0 }
     }
 
     /// The id for the next call; `None` once they are used up.
@@ -66,7 +68,7 @@ impl Calls {
     }
 
     pub(crate) fn close(&mut self, id: u64) -> Option<Call> {
-        let call = self.open.remove(&id);
+        let call = self.open.remove(id);
         if self.open.is_empty() {
             self.deadlines.clear();
         }
@@ -95,12 +97,12 @@ impl Calls {
     /// unanswered.
     #[cfg(feature = "jsonrpc")]
     pub(crate) fn only(&self) -> Option<u64> {
-        let mut ids = self.open.keys();
-        ids.next().copied().filter(|_| ids.next().is_none() && self.unanswered == 0)
+        let mut ids = self.open.ids();
+        ids.next().filter(|_| ids.next().is_none() && self.unanswered == 0)
     }
 
     pub(crate) fn contains(&self, id: u64) -> bool {
-        self.open.contains_key(&id)
+        self.open.contains(id)
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -119,7 +121,7 @@ impl Calls {
                 return None;
             }
             self.deadlines.pop();
-            if let Some(call) = self.open.remove(&id) {
+            if let Some(call) = self.open.remove(id) {
                 self.unanswered = self.unanswered.saturating_add(1);
                 return Some((id, call));
             }
@@ -133,13 +135,19 @@ impl Calls {
     }
 
     /// Ends every call, in order of issue.
-    pub(crate) fn drain(&mut self) -> impl Iterator<Item = u64> + use<> {
+    pub(crate) fn drain(&mut self) -> Vec<u64> {
         self.deadlines.clear();
-        core::mem::take(&mut self.open).into_keys()
+        core::mem::replace(&mut self.open, Pending::new()).ids().collect()
+    }
+
+    /// Gives memory back that only a busy connection needs.
+    pub(crate) fn shrink(&mut self) {
+        self.open.shrink();
+        self.deadlines.shrink_to_fit();
     }
 
     fn sweep(&mut self) {
         let open = &self.open;
-        self.deadlines.retain(|Reverse((_, id))| open.contains_key(id));
+        self.deadlines.retain(|Reverse((_, id))| open.contains(*id));
     }
 }

@@ -68,15 +68,21 @@ impl Flow {
         self.peer_paused_us.take().is_some() || stalled
     }
 
-    /// Compares how full the receive queue is with the watermarks.
-    pub(super) fn watch(&mut self, now: Instant, fill: usize, low: u8, high: u8) -> Option<Tell> {
-        if !self.we_paused_peer && fill >= usize::from(high) {
+    /// Compares how full the receive queue is with the watermarks, in percent.
+    pub(super) fn watch(
+        &mut self,
+        now: Instant,
+        low: u8,
+        high: u8,
+        is_filled: impl Fn(u8) -> bool,
+    ) -> Option<Tell> {
+        if !self.we_paused_peer && is_filled(high) {
             // The resume that must follow is paid for as well.
             self.own_changes.as_mut()?.take(now, 2).ok()?;
             self.we_paused_peer = true;
             self.peer_may_stall = self.dialect == Dialect::Netconduit;
             Some(Tell::Pause)
-        } else if self.we_paused_peer && fill <= usize::from(low) {
+        } else if self.we_paused_peer && !is_filled(low.saturating_add(1)) {
             self.we_paused_peer = false;
             self.peer_may_stall = false;
             Some(Tell::Resume)

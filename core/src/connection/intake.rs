@@ -13,6 +13,9 @@ pub(crate) struct Intake(Option<Limiter>);
 
 impl Intake {
     pub(crate) fn new(limits: &Limits) -> Self {
+        if limits.rate_messages.is_none() && limits.rate_bytes.is_none() {
+            return Self(None);
+        }
         // The rates were validated with the configuration.
         Self(Limiter::new(limits.rate_messages, limits.rate_bytes).ok())
     }

@@ -30,7 +30,11 @@ impl Join {
 
     /// The peer was heard. True the first time.
     pub(super) fn heard(&mut self) -> bool {
-        matches!(core::mem::replace(self, Self::Listening), Self::Waiting { .. })
+        let waited = !matches!(self, Self::Listening);
+        if waited {
+            *self = Self::Listening;
+        }
+        waited
     }
 
     pub(super) fn lets_pass(&self, class: Class) -> bool {

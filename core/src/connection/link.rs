@@ -82,7 +82,7 @@ impl Link {
     }
 
     /// Queues a whole frame.
-    pub(super) fn push(&mut self, class: Class, frame: Bytes) {
+    pub(super) fn push(&mut self, class: Class, frame: &Bytes) {
         self.out.push(class, frame);
         self.watch_output();
     }
@@ -136,7 +136,7 @@ impl Link {
             Ok(())
         });
         let frame = frame.freeze();
-        self.push(Class::Control, frame.clone());
+        self.push(Class::Control, &frame);
         self.stats.frames_sent = self.stats.frames_sent.saturating_add(1);
         frame
     }

@@ -30,6 +30,7 @@ mod join;
 mod levels;
 mod link;
 mod open;
+pub(crate) mod pending;
 mod phase;
 pub(crate) mod queue;
 pub(crate) mod send_buffer;
@@ -60,10 +61,10 @@ use crate::limits::LimitError;
 use crate::message::Body;
 use crate::rpc::{Beside, RpcError};
 use crate::time::Instant;
-use crate::wire::{Decoder, Dialect, Dialects};
+use crate::wire::{Decoder, Dialect, Dialects, Frame};
 use handshake::{ClientLogin, Handshake, ServerLogin};
 use link::{Link, PeerEnd};
-use open::Open;
+use open::{Mode, Open, Step};
 use phase::Phase;
 use send_buffer::SendBuffer;
 
@@ -451,7 +452,7 @@ impl Connection {
                     *count = count.saturating_add(1);
                     // Each frame has its whole effect before the next is looked at: it must not
                     // matter which of them came together.
-                    self.step(|phase, link| phase.on_frame(link, &frame).settle(link));
+                    self.take(&frame);
                 }
                 Ok(None) => {
                     if self.link.peer_end == PeerEnd::Seen {
@@ -478,6 +479,21 @@ impl Connection {
         }
         self.link.watch_frame();
         self.settle();
+    }
+
+    /// Most frames leave an open connection open: those do not move its phase.
+    fn take(&mut self, frame: &Frame) {
+        match &mut self.phase {
+            Phase::Open(open) => {
+                let step = open.on_frame(&mut self.link, frame, Mode::Serving);
+                if step != Ok(Step::Stay) {
+                    self.step(|phase, link| phase.on_step(link, step).settle(link));
+                }
+            }
+            Phase::Handshake(_) | Phase::Draining(_) | Phase::Ending(_) | Phase::Closed => {
+                self.step(|phase, link| phase.on_frame(link, frame).settle(link));
+            }
+        }
     }
 
     fn interprets(&self) -> bool {

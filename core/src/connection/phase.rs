@@ -3,7 +3,7 @@
 
 use alloc::boxed::Box;
 
-use super::event::{CloseReason, Deadline, PhaseName, Timer};
+use super::event::{CloseReason, Deadline, PhaseName, Timer, Violation};
 use super::handshake::Handshake;
 use super::link::{Link, PeerEnd};
 use super::open::{Mode, Open, Step};
@@ -51,20 +51,26 @@ impl Phase {
     pub(super) fn on_frame(self, link: &mut Link, frame: &Frame) -> Self {
         match self {
             Self::Handshake(handshake) => handshake.on_frame(link, frame),
-            Self::Open(mut open) => match open.on_frame(link, frame, Mode::Serving) {
-                Ok(Step::Stay) => Self::Open(open),
-                Ok(Step::PeerCloses) => Self::drain(link, open, CloseReason::Peer),
-                Err(violation) => Self::fail(link, open, CloseReason::Violation(violation)),
-            },
+            Self::Open(mut open) => {
+                let step = open.on_frame(link, frame, Mode::Serving);
+                Self::Open(open).on_step(link, step)
+            }
             Self::Draining(mut draining) => {
-                match draining.open.on_frame(link, frame, Mode::Draining) {
-                    Ok(Step::Stay | Step::PeerCloses) => Self::Draining(draining),
-                    Err(violation) => {
-                        Self::fail(link, draining.open, CloseReason::Violation(violation))
-                    }
-                }
+                let step = draining.open.on_frame(link, frame, Mode::Draining);
+                Self::Draining(draining).on_step(link, step)
             }
             unmoved @ (Self::Ending(_) | Self::Closed) => unmoved,
+        }
+    }
+
+    /// What a frame that was taken means for the phase.
+    pub(super) fn on_step(self, link: &mut Link, step: Result<Step, Violation>) -> Self {
+        match (self, step) {
+            (Self::Open(open), Ok(Step::PeerCloses)) => Self::drain(link, open, CloseReason::Peer),
+            (Self::Open(open) | Self::Draining(Draining { open, .. }), Err(violation)) => {
+                Self::fail(link, open, CloseReason::Violation(violation))
+            }
+            (unmoved, _) => unmoved,
         }
     }
 

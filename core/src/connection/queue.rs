@@ -82,10 +82,13 @@ impl EventQueue {
             || self.delivery_bytes >= limits.receive_queue_bytes
     }
 
-    /// How full the queue is, in percent; by frames or bytes, whichever is more.
-    pub(crate) fn fill_percent(&self, limits: &Limits) -> usize {
-        let percent = |used: usize, of: usize| used.saturating_mul(100) / of.max(1);
-        percent(self.deliveries.len(), limits.receive_queue_frames)
-            .max(percent(self.delivery_bytes, limits.receive_queue_bytes))
+    /// Whether the queue is filled to so many percent at least, by frames or by bytes. It is asked
+    /// twice for each delivery, so it does not divide.
+    pub(crate) fn is_filled(&self, percent: u8, limits: &Limits) -> bool {
+        let is_filled = |used: usize, of: usize| {
+            used.saturating_mul(100) >= of.max(1).saturating_mul(usize::from(percent))
+        };
+        is_filled(self.deliveries.len(), limits.receive_queue_frames)
+            || is_filled(self.delivery_bytes, limits.receive_queue_bytes)
     }
 }

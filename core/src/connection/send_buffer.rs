@@ -121,14 +121,7 @@ impl SendBuffer {
         class: Class,
         write: impl FnOnce(&mut BytesMut) -> Result<usize, E>,
     ) -> Result<(), E> {
-        let needs_piece = match self.pieces.back() {
-            Some(Piece::Own(last)) => last.len() >= PIECE_MAX,
-            Some(Piece::Shared(_)) | None => true,
-        };
-        if needs_piece {
-            self.pieces.push_back(Piece::Own(core::mem::take(&mut self.spare)));
-        }
-        let Some(Piece::Own(tail)) = self.pieces.back_mut() else { return Ok(()) };
+        let Some(tail) = self.tail() else { return Ok(()) };
         let result = write(tail);
         if tail.is_empty() {
             self.pieces.pop_back();
@@ -138,15 +131,29 @@ impl SendBuffer {
     }
 
     /// Appends a whole frame that others may hold as well.
-    pub(crate) fn push(&mut self, class: Class, frame: Bytes) {
+    pub(crate) fn push(&mut self, class: Class, frame: &Bytes) {
         let length = frame.len();
-        match self.pieces.back_mut() {
-            Some(Piece::Own(tail)) if length <= SHARED_COPY_MAX && tail.len() < PIECE_MAX => {
-                tail.extend_from_slice(&frame);
-            }
-            _ => self.pieces.push_back(Piece::Shared(frame)),
+        if length > SHARED_COPY_MAX {
+            self.pieces.push_back(Piece::Shared(frame.clone()));
+        } else if let Some(tail) = self.tail() {
+            tail.extend_from_slice(frame);
         }
         self.mark(length, class);
+    }
+
+    /// Where the next own bytes go; there always is such a place.
+    fn tail(&mut self) -> Option<&mut BytesMut> {
+        let needs_piece = match self.pieces.back() {
+            Some(Piece::Own(last)) => last.len() >= PIECE_MAX,
+            Some(Piece::Shared(_)) | None => true,
+        };
+        if needs_piece {
+            self.pieces.push_back(Piece::Own(core::mem::take(&mut self.spare)));
+        }
+        match self.pieces.back_mut() {
+            Some(Piece::Own(tail)) => Some(tail),
+            Some(Piece::Shared(_)) | None => None,
+        }
     }
 
     fn mark(&mut self, length: usize, class: Class) {

@@ -8,6 +8,9 @@ use crate::limits::Limits;
 use crate::message::{Body, rpc};
 use crate::wire::{Dialect, Flags, HEADER_LEN, Kind};
 
+/// Most messages are no larger, so that their frame is allocated once.
+const FRAME_GUESS: usize = 256;
+
 /// How frames for a peer are written: connections of one format can share them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Format {
@@ -30,6 +33,9 @@ pub enum Overflow {
     /// It is refused as `SendError::Blocked`, like any other: the newest is lost.
     #[default]
     Refuse,
+    /// It is refused as `SendError::Blocked`, and not counted as dropped: whoever sends it waits
+    /// for `Event::Writable` and tries again.
+    Wait,
     /// The oldest messages that were queued in this way make room. Those of which a part may have
     /// been written stay, and so does what was sent in another way; if there is nothing else, the
     /// new one is refused.
@@ -80,7 +86,7 @@ impl SharedMessage {
             frame_max: limits.frame_max,
             compression: format.compression,
         };
-        let mut frame = BytesMut::new();
+        let mut frame = BytesMut::with_capacity(FRAME_GUESS);
         envelope.write(&mut frame, |out| rpc::write_message(out, name, data))?;
         Ok(Self { format, frame: frame.freeze() })
     }

@@ -186,11 +186,41 @@ impl<'a> Reader<'a> {
     /// When no text begins here, it is cut short, or it is not UTF-8.
     pub fn str(&mut self) -> Result<&'a str, MessageError> {
         let start = self.at;
+        core::str::from_utf8(self.text()?).map_err(|_| error(start, MessageErrorKind::NotUtf8))
+    }
+
+    /// The bytes of the text that begins here, which need not be UTF-8.
+    pub(super) fn text(&mut self) -> Result<&'a [u8], MessageError> {
+        let start = self.at;
         match self.shape()? {
-            Shape::Str(length) => core::str::from_utf8(self.take(length)?)
-                .map_err(|_| error(start, MessageErrorKind::NotUtf8)),
+            Shape::Str(length) => self.take(length),
             _ => Err(error(start, MessageErrorKind::WrongType { expected: "text" })),
         }
+    }
+
+    /// Passes over exactly these bytes. False, and nothing happens, when others are here.
+    pub(super) fn pass(&mut self, bytes: &[u8]) -> bool {
+        let is_here = self.bytes.get(self.at..).is_some_and(|rest| rest.starts_with(bytes));
+        if is_here {
+            self.at = self.at.saturating_add(bytes.len());
+        }
+        is_here
+    }
+
+    /// Passes over this key of less than 32 bytes, in its shortest form. False when it is not here.
+    pub(super) fn pass_short_key(&mut self, key: &str) -> bool {
+        let marker = u8::try_from(key.len()).map_or(0xc1, |length| 0xa0 | length);
+        self.pass(&[marker]) && self.pass(key.as_bytes())
+    }
+
+    /// Passes over the key of a pair. Gives its bytes if it is text: other keys are no envelope's.
+    pub(super) fn key(&mut self) -> Result<Option<&'a [u8]>, MessageError> {
+        let start = self.at;
+        if let Shape::Str(length) = self.shape()? {
+            return self.take(length).map(Some);
+        }
+        self.at = start;
+        self.skip().map(|_| None)
     }
 
     /// The boolean that begins here.

@@ -221,16 +221,55 @@ fn read_pair(
     name_key: &'static str,
     body_key: &'static str,
 ) -> Result<(Text, Bytes), MessageError> {
+    if let Some((name, body)) = read_usual_pair(payload, bounds, name_key, body_key)
+        && let Some(name) = Text::from_utf8(payload.slice_ref(name))
+    {
+        return Ok((name, payload.slice(body)));
+    }
+    read_any_pair(payload, bounds, name_key, body_key)
+}
+
+fn read_any_pair(
+    payload: &Bytes,
+    bounds: Bounds,
+    name_key: &'static str,
+    body_key: &'static str,
+) -> Result<(Text, Bytes), MessageError> {
     let [name, body] = read_map(payload, bounds, [name_key, body_key])?;
     let name = name.ok_or(msgpack::error(0, MessageErrorKind::MissingKey { key: name_key }))?;
-    let text =
-        Reader::new(payload.get(name.clone()).unwrap_or_default(), 1).str().map_err(|error| {
-            MessageError { offset: name.start.saturating_add(error.offset), ..error }
-        })?;
-    Ok((
-        Text::from_utf8(payload.slice_ref(text.as_bytes())).unwrap_or_default(),
-        body_or_nil(payload, body),
-    ))
+    let text = Reader::new(payload.get(name.clone()).unwrap_or_default(), 1)
+        .text()
+        .map_err(|error| error.moved_by(name.start))?;
+    let text = Text::from_utf8(payload.slice_ref(text))
+        .ok_or(msgpack::error(name.start, MessageErrorKind::NotUtf8))?;
+    Ok((text, body_or_nil(payload, body)))
+}
+
+/// The pair as nearly everybody writes it, in this order and nothing else: half as dear to read as
+/// any map. `None` says nothing but that it is written in another way.
+fn read_usual_pair<'a>(
+    payload: &'a [u8],
+    bounds: Bounds,
+    name_key: &str,
+    body_key: &str,
+) -> Option<(&'a [u8], Range<usize>)> {
+    let mut reader = Reader::new(payload, bounds);
+    reader.pass(&[0x82]).then_some(())?;
+    reader.pass_short_key(name_key).then_some(())?;
+    let name = reader.text().ok()?;
+    reader.pass_short_key(body_key).then_some(())?;
+    let body = reader.skip().ok()?;
+    reader.end().ok()?;
+    Some((name, body))
+}
+
+/// The answer that nearly all are, `{success: true, result}`: where its result lies.
+fn read_usual_answer(payload: &[u8], bounds: Bounds) -> Option<Range<usize>> {
+    let mut reader = Reader::new(payload, bounds);
+    reader.pass(b"\x82\xa7success\xc3\xa6result").then_some(())?;
+    let result = reader.skip().ok()?;
+    reader.end().ok()?;
+    Some(result)
 }
 
 fn body_or_nil(payload: &Bytes, body: Option<Range<usize>>) -> Bytes {
@@ -261,20 +300,10 @@ fn read_map_from<const N: usize>(
     let mut found = [const { None }; N];
     for _ in 0..reader.map_len()? {
         let key_at = reader.offset();
-        // Keys of other types than text cannot be ours.
-        let key = match reader.clone().str() {
-            Ok(key) => {
-                reader.str()?;
-                Some(key)
-            }
-            Err(_) => {
-                reader.skip()?;
-                None
-            }
-        };
+        let key = reader.key()?;
         let value = reader.skip()?;
         for (known, slot) in keys.iter().zip(found.iter_mut()) {
-            if key != Some(known) {
+            if key != Some(known.as_bytes()) {
                 continue;
             }
             if slot.is_some() {
@@ -297,6 +326,11 @@ pub fn read_answer(
     bounds: impl Into<Bounds>,
 ) -> Result<Result<Reply, RpcError>, MessageError> {
     let bounds = bounds.into();
+    if let (Dialect::Cndt, Kind::RpcResponse) = (dialect, kind)
+        && let Some(result) = read_usual_answer(payload, bounds)
+    {
+        return Ok(Ok(Reply { data: payload.slice(result), envelope: None }));
+    }
     let parts = read_map(payload, bounds, ANSWER_KEYS)?;
     let [success, result, ..] = &parts;
     let succeeded = match success {
@@ -376,4 +410,78 @@ fn read_failure(
 
 fn sub_reader<'a>(payload: &'a [u8], range: &Range<usize>, bounds: Bounds) -> Reader<'a> {
     Reader::new(payload.get(range.clone()).unwrap_or_default(), bounds)
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec;
+    use alloc::vec::Vec;
+
+    use proptest::collection;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const BOUNDS: Bounds = Bounds { depth_max: 4, elements_max: 12 };
+
+    /// Pieces of envelopes, in any order: the usual ones among them, and all that nearly are.
+    fn payload() -> impl Strategy<Value = Bytes> {
+        let pieces: [&[u8]; 14] = [
+            b"\x82",
+            b"\x81",
+            b"\x83",
+            b"\xa6method",
+            b"\xa6params",
+            b"\xa7success",
+            b"\xa6result",
+            b"\xc3",
+            b"\xc2",
+            b"\xa3add",
+            b"\xa1\xff",
+            b"\xd9\x06method",
+            b"\x92\x01\x91\x91\x91\x02",
+            b"\xdc\x00\x0d\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00",
+        ];
+        let usual = Just(vec![0, 3, 9, 4, 12]);
+        let answer = Just(vec![0, 5, 7, 6, 9]);
+        let arbitrary = collection::vec(0..pieces.len(), 0..7);
+        let order = prop_oneof![usual, answer, arbitrary];
+        let change = (any::<prop::sample::Index>(), 0..pieces.len());
+        (order, prop::option::of(change)).prop_map(move |(mut order, change)| {
+            if let Some((at, by)) = change {
+                // The last place is behind the last piece.
+                let at = at.index(order.len() + 1);
+                order.splice(at..order.len().min(at + 1), [by]);
+            }
+            order.iter().flat_map(|piece| pieces[*piece]).copied().collect::<Vec<u8>>().into()
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn pairs_are_read_alike_however_they_are_read(payload in payload()) {
+            let usual = read_pair(&payload, BOUNDS, "method", "params");
+            let any = read_any_pair(&payload, BOUNDS, "method", "params");
+            prop_assert_eq!(usual, any);
+        }
+
+        #[test]
+        fn what_looks_like_the_usual_answer_is_one(payload in payload()) {
+            if let Some(result) = read_usual_answer(&payload, BOUNDS) {
+                let found = read_map(&payload, BOUNDS, ANSWER_KEYS).unwrap();
+                prop_assert_eq!(found, [Some(9..10), Some(result), None, None, None, None]);
+            }
+        }
+    }
+
+    #[test]
+    fn the_usual_ways_are_taken() {
+        let mut out = BytesMut::new();
+        write_request(&mut out, "add", &super::super::Raw(&[0x92, 1, 2])).unwrap();
+        assert!(read_usual_pair(&out, BOUNDS, "method", "params").is_some());
+        out.clear();
+        let nothing = Beside::default();
+        write_result(&mut out, Dialect::Cndt, &super::super::Raw(&[7]), &nothing).unwrap();
+        assert_eq!(read_usual_answer(&out, BOUNDS), Some(out.len() - 1..out.len()));
+    }
 }

@@ -2,29 +2,29 @@ use core::fmt;
 use core::ops::Deref;
 
 use bytes::Bytes;
+use bytestring::ByteString;
 
 /// UTF-8 text that shares the bytes of the frame it came in.
 ///
 /// The bytes are checked once, when the text is made.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
-pub struct Text(Bytes);
+pub struct Text(ByteString);
 
 impl Text {
     /// The text in `bytes`, or `None` if they are not UTF-8.
     pub fn from_utf8(bytes: Bytes) -> Option<Self> {
-        core::str::from_utf8(&bytes).is_ok().then_some(Self(bytes))
+        ByteString::try_from(bytes).ok().map(Self)
     }
 
     /// The text.
     pub fn as_str(&self) -> &str {
-        // Safe Rust has no unchecked conversion; names are short, so checking again is cheap.
-        core::str::from_utf8(&self.0).unwrap_or_default()
+        &self.0
     }
 }
 
 impl From<&str> for Text {
     fn from(text: &str) -> Self {
-        Self(Bytes::copy_from_slice(text.as_bytes()))
+        Self(text.into())
     }
 }
 

@@ -75,10 +75,11 @@ impl Open {
         if !self.knows_call(link, id)? {
             return Ok(());
         }
-        let outcome = read_payload(link, frame)
-            .and_then(|payload| {
+        let outcome = inflated(link, frame)
+            .and_then(|inflated| {
+                let payload = inflated.as_ref().unwrap_or(&frame.payload);
                 let bounds = link.config.limits.bounds();
-                rpc::read_answer(frame.dialect, frame.header.kind, &payload, bounds)
+                rpc::read_answer(frame.dialect, frame.header.kind, payload, bounds)
             })
             .map_or_else(
                 |error| Err(CallFailure::Unreadable(error)),
@@ -128,7 +129,7 @@ impl Open {
         mode: Mode,
     ) -> Result<bool, Violation> {
         let id = frame.header.correlation;
-        if id == 0 || self.serves.contains(&id) {
+        if id == 0 || self.serves.contains(id) {
             return Err(Violation::RequestIdInUse { correlation: id });
         }
         if mode == Mode::Draining {
@@ -149,11 +150,13 @@ impl Open {
             return Ok(true);
         }
         let bounds = limits.bounds();
-        let read = read_payload(link, frame)
-            .and_then(|all| Ok((all.len(), rpc::read_request(&all, bounds)?)));
+        let read = inflated(link, frame).and_then(|inflated| {
+            let payload = inflated.as_ref().unwrap_or(&frame.payload);
+            Ok((payload.len(), rpc::read_request(payload, bounds)?))
+        });
         match read {
             Ok((size, request)) => {
-                self.serves.insert(id);
+                self.serves.insert(id, ());
                 self.deliver(
                     link,
                     size,
@@ -178,7 +181,7 @@ impl Open {
     /// The peer does not want an answer any more. It gets one all the same, so that each request has
     /// exactly one; if the true one is under way already, the word came too late.
     fn on_cancel(&mut self, link: &mut Link, id: u64) {
-        if !self.serves.contains(&id) {
+        if !self.serves.contains(id) {
             return;
         }
         // Requests that are cancelled as soon as they are made evade the bound on open ones: beyond
@@ -191,7 +194,7 @@ impl Open {
         if self.write_error(link, Class::Reply, id, &RpcError::cancelled()).is_err() {
             return;
         }
-        self.serves.remove(&id);
+        self.serves.remove(id);
         self.active_at = now;
         if link.events.take_request(RequestId(id)) {
             self.watch_inbox(link);
@@ -205,8 +208,10 @@ impl Open {
             return Ok(false);
         }
         let bounds = link.config.limits.bounds();
-        let read = read_payload(link, frame)
-            .and_then(|all| Ok((all.len(), rpc::read_message(&all, bounds)?)));
+        let read = inflated(link, frame).and_then(|inflated| {
+            let payload = inflated.as_ref().unwrap_or(&frame.payload);
+            Ok((payload.len(), rpc::read_message(payload, bounds)?))
+        });
         match read {
             Ok((size, message)) => {
                 self.deliver(
@@ -252,8 +257,9 @@ impl Open {
             return;
         }
         let limits = &link.config.limits;
-        let fill = link.events.fill_percent(limits);
-        match self.flow.watch(link.now, fill, limits.queue_low_percent, limits.queue_high_percent) {
+        let at_least = |percent: u8| link.events.is_filled(percent, limits);
+        let (low, high) = (limits.queue_low_percent, limits.queue_high_percent);
+        match self.flow.watch(link.now, low, high, at_least) {
             Some(Tell::Pause) => link.write_empty(self.dialect, Class::Control, Kind::Pause, 0),
             Some(Tell::Resume) => {
                 link.write_empty(self.dialect, Class::Control, Kind::Resume, 0);
@@ -318,10 +324,10 @@ fn empty_reply() -> Reply {
     Reply { data: Bytes::from_static(&[0xc0]), envelope: None }
 }
 
-/// The payload as it was before compression.
-fn read_payload(link: &Link, frame: &Frame) -> Result<Bytes, MessageError> {
+/// The payload as it was before compression, if it was compressed.
+fn inflated(link: &Link, frame: &Frame) -> Result<Option<Bytes>, MessageError> {
     if !frame.header.flags.contains(Flags::COMPRESSED) {
-        return Ok(frame.payload.clone());
+        return Ok(None);
     }
     if frame.dialect == Dialect::Cndt && !link.config.compression {
         return Err(MessageError { offset: 0, kind: MessageErrorKind::CompressionNotAgreed });
@@ -331,6 +337,6 @@ fn read_payload(link: &Link, frame: &Frame) -> Result<Bytes, MessageError> {
         ratio_max: link.config.limits.compression_ratio_max,
     };
     inflate(&frame.payload, limits)
-        .map(Bytes::from)
+        .map(|bytes| Some(bytes.into()))
         .map_err(|error| MessageError { offset: 0, kind: MessageErrorKind::Compression(error) })
 }

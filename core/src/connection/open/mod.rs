@@ -13,6 +13,7 @@ use super::heartbeat::Heartbeat;
 use super::intake::Intake;
 use super::join::Join;
 use super::link::Link;
+use super::pending::Pending;
 use super::send_buffer::{Class, Held};
 use super::shared::Format;
 use super::strikes::Strikes;
@@ -25,7 +26,7 @@ pub(super) struct Open {
     dialect: Dialect,
     calls: Calls,
     /// Requests of the peer that have not been answered.
-    serves: BTreeSet<u64>,
+    serves: Pending<()>,
     flow: Flow,
     heartbeat: Heartbeat,
     join: Join,
@@ -63,7 +64,7 @@ impl Open {
         Self {
             dialect,
             calls: Calls::new(),
-            serves: BTreeSet::new(),
+            serves: Pending::new(),
             flow: Flow::new(dialect, link.config.limits.rate_pauses),
             heartbeat: Heartbeat::new(link.now, &link.config),
             join: Join::listening(),
@@ -143,6 +144,8 @@ impl Open {
             self.ping(link);
             link.decoder.shrink();
             link.out.shrink();
+            self.calls.shrink();
+            self.serves.shrink();
         }
         if self.join.probe_is_due(now) {
             link.write_empty(self.dialect, Class::Ping, Kind::HeartbeatPing, 0);

@@ -99,6 +99,9 @@ impl Open {
             return Err(SendError::TooLarge { length, max });
         }
         while let Err(full) = self.admit_data(link) {
+            if overflow == Overflow::Wait {
+                return Err(full);
+            }
             if overflow != Overflow::DropOldest || !self.drop_oldest(link) {
                 link.stats.messages_dropped = link.stats.messages_dropped.saturating_add(1);
                 return Err(full);
@@ -107,16 +110,18 @@ impl Open {
         let number = link.next_send();
         let class = match overflow {
             Overflow::DropOldest => Class::Droppable(number.number()),
-            Overflow::Refuse | Overflow::Disconnect => Class::Message(number.number()),
+            Overflow::Refuse | Overflow::Wait | Overflow::Disconnect => {
+                Class::Message(number.number())
+            }
         };
-        let frame = message.frame().clone();
+        let frame = message.frame();
         self.active_at = link.now;
         link.stats.messages_sent = link.stats.messages_sent.saturating_add(1);
         link.stats.frames_sent = link.stats.frames_sent.saturating_add(1);
         // What is in the send buffer cannot be dropped any more, so as little as possible is there.
         let keeps_back = overflow == Overflow::DropOldest && is_backed_up(link);
         if keeps_back || self.must_hold(class) {
-            self.hold(Held { class, bytes: frame });
+            self.hold(Held { class, bytes: frame.clone() });
         } else {
             link.push(class, frame);
         }
@@ -176,7 +181,7 @@ impl Open {
         result: &B,
         beside: &Beside,
     ) -> Result<(), SendError> {
-        if !self.serves.contains(&id) {
+        if !self.serves.contains(id) {
             return Err(SendError::NoSuchRequest(id));
         }
         let dialect = self.dialect;
@@ -185,7 +190,7 @@ impl Open {
             rpc::write_result(out, dialect, result, beside)
         })?;
         self.active_at = link.now;
-        self.serves.remove(&id);
+        self.serves.remove(id);
         Ok(())
     }
 
@@ -195,12 +200,12 @@ impl Open {
         id: u64,
         error: &RpcError,
     ) -> Result<(), SendError> {
-        if !self.serves.contains(&id) {
+        if !self.serves.contains(id) {
             return Err(SendError::NoSuchRequest(id));
         }
         self.write_error(link, Class::Response, id, error)?;
         link.stats.errors_sent = link.stats.errors_sent.saturating_add(1);
-        self.serves.remove(&id);
+        self.serves.remove(id);
         Ok(())
     }
 
@@ -302,7 +307,7 @@ impl Open {
                 .request()
                 .is_none_or(|id| class == Class::FORGOTTEN || self.calls.contains(id));
             if wanted {
-                link.push(class, bytes);
+                link.push(class, &bytes);
             }
         }
     }
