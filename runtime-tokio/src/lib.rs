@@ -39,9 +39,13 @@ use std::io;
 use std::net::SocketAddr;
 #[cfg(unix)]
 use std::path::Path;
+use std::pin::{Pin, pin};
 use std::sync::OnceLock;
+use std::task::{Context, Poll};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use bytes::{BufMut, BytesMut};
+use tokio::io::AsyncReadExt;
 use tokio::net::{TcpListener, TcpStream};
 #[cfg(unix)]
 use tokio::net::{UnixListener, UnixStream};
@@ -111,6 +115,18 @@ impl Runtime for Tokio {
         let (stream, address) = listener.accept().await?;
         stream.set_nodelay(true)?;
         Ok((Stream(stream), address))
+    }
+
+    fn poll_read_into(
+        self,
+        stream: Pin<&mut Self::Stream>,
+        cx: &mut Context<'_>,
+        buffer: &mut BytesMut,
+        max: usize,
+    ) -> Poll<io::Result<usize>> {
+        buffer.reserve(max);
+        let mut room = buffer.limit(max);
+        pin!(stream.get_mut().0.read_buf(&mut room)).poll(cx)
     }
 
     #[cfg(unix)]

@@ -5,6 +5,7 @@
 //! writes and one that reads both get on; after [`ROUNDS_MAX`] the task yields to others. Handlers
 //! and wakers run while nothing is locked.
 
+use std::collections::VecDeque;
 use std::future::Future;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -14,7 +15,7 @@ use std::task::{Context, Poll};
 use cndt_core::auth::scram::Keys;
 use cndt_core::connection::{Event, Message, PhaseName, Request, RequestId, Stats};
 use cndt_core::time::Instant;
-use futures_io::{AsyncRead, AsyncWrite};
+use futures_io::AsyncWrite;
 
 use crate::line::Wakes;
 use crate::link::{Link, Pong, State};
@@ -28,8 +29,8 @@ use crate::telemetry::Meters;
 const ROUNDS_MAX: usize = 16;
 /// Writes of one round.
 const WRITES_MAX: usize = 16;
-/// Handlers that start before their answers are written: the peer works on the first while this
-/// side works on the next.
+/// Handlers that start before their answers are written, if there are any: the peer works on the
+/// first while this side works on the next.
 const BATCH: usize = 16;
 /// Pieces of one write. Linux takes 1,024; beyond some dozens nothing is gained.
 const SLICES_MAX: usize = 64;
@@ -68,7 +69,7 @@ pub(crate) struct Driver {
     /// A login in progress holds a place among the server's connections while it is looked at.
     permit: Option<Permit>,
     /// What the application gets once nothing is locked.
-    inbox: Vec<Delivery>,
+    inbox: VecDeque<Delivery>,
     /// What has been counted for operators.
     counted: Stats,
     announce: bool,
@@ -105,7 +106,7 @@ impl Driver {
             deriving: None,
             keys: None,
             permit: None,
-            inbox: Vec::new(),
+            inbox: VecDeque::new(),
             counted: Stats::default(),
             announce: false,
             announced: false,
@@ -145,6 +146,7 @@ impl Driver {
         let room = locked.handler_room();
         let has_deliveries = room > 0 && !self.inbox.is_empty();
         if self.announce || has_deliveries || !self.wakes.is_empty() {
+            locked.round_began = Some(now);
             drop(locked);
             progress = true;
             // First of all the owner: whoever learns of an end finds the connection gone.
@@ -152,6 +154,7 @@ impl Driver {
             self.wakes.fire();
             self.deliver(cx, room);
             locked = link.lock();
+            locked.round_began = None;
         }
         progress |= self.write(cx, &mut locked, link.machine.now());
         let again = progress || locked.has_work();
@@ -190,11 +193,8 @@ impl Driver {
         };
         let size = self.read_size;
         let buffer = state.connection.read_buffer();
-        let start = buffer.len();
-        buffer.resize(start + size, 0);
-        let outcome = Pin::new(&mut *stream).poll_read(cx, &mut buffer[start..]);
-        let read = if let Poll::Ready(Ok(read)) = outcome { read.min(size) } else { 0 };
-        buffer.truncate(start + read);
+        let outcome = Pin::new(&mut **stream).poll_read_into(cx, buffer, size);
+        let read = if let Poll::Ready(Ok(read)) = outcome { read } else { 0 };
         if read == size {
             self.read_size = (size * 2).min(self.pace.read_max);
         } else if read < size / 4 {
@@ -255,7 +255,12 @@ impl Driver {
                 *slice = IoSlice::new(piece);
             });
             let count = count.count();
-            match stream.as_mut().poll_write_vectored(cx, &slices[..count]) {
+            // One piece needs no list of pieces, which costs the system some work of its own.
+            let written = match &slices[..count] {
+                [only] => stream.as_mut().poll_write(cx, only),
+                slices => stream.as_mut().poll_write_vectored(cx, slices),
+            };
+            match written {
                 Poll::Pending => break,
                 Poll::Ready(Ok(0)) => {
                     let error = io::Error::from(io::ErrorKind::WriteZero);
@@ -315,10 +320,10 @@ impl Driver {
             };
             match event {
                 None => return,
-                Some(Event::Message(message)) => self.inbox.push(Delivery::Message(message)),
+                Some(Event::Message(message)) => self.inbox.push_back(Delivery::Message(message)),
                 // Nobody is left to get the answer.
                 Some(Event::Request(_)) if state.closed.is_some() => {}
-                Some(Event::Request(request)) => self.inbox.push(Delivery::Request(request)),
+                Some(Event::Request(request)) => self.inbox.push_back(Delivery::Request(request)),
                 Some(Event::Cancelled(request)) => self.cancelled(state, request),
                 Some(Event::Finished { call, outcome }) => {
                     state.finish_call(call, outcome, &mut self.wakes);
@@ -385,19 +390,23 @@ impl Driver {
     /// Starts handlers. Nothing is locked.
     fn deliver(&mut self, cx: &mut Context<'_>, room: usize) {
         let link = &self.link;
-        let count = self.inbox.len().min(room).min(BATCH);
-        for delivery in self.inbox.drain(..count) {
-            let (started, request) = match delivery {
+        for started in 1..=room {
+            let Some(delivery) = self.inbox.pop_front() else { return };
+            let (handler, request) = match delivery {
                 Delivery::Message(message) => (link.owner.router().on_message(link, message), None),
                 Delivery::Request(request) => {
                     let id = request.id;
                     (link.owner.router().on_request(link, request), Some(id))
                 }
             };
-            let Some(mut handler) = started else { continue };
             // Most handlers are done at once: those cost no task.
-            if handler.as_mut().poll(cx).is_pending() {
+            if let Some(mut handler) = handler
+                && handler.as_mut().poll(cx).is_pending()
+            {
                 link.adopt(handler, request);
+            }
+            if started % BATCH == 0 && link.lock().has_work() {
+                return;
             }
         }
     }

@@ -101,6 +101,8 @@ pub(crate) struct State {
     pub(crate) closed: Option<Closed>,
     pub(crate) io_error: Option<Arc<io::Error>>,
     driver: Option<Waker>,
+    /// When the driver last looked at the clock, while it starts handlers.
+    pub(crate) round_began: Option<Instant>,
     /// The driver will look at `work` before it sleeps.
     awake: bool,
     work: bool,
@@ -139,6 +141,7 @@ impl Link {
             closed: None,
             io_error: None,
             driver: None,
+            round_began: None,
             awake: false,
             work: false,
         };

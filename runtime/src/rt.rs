@@ -21,7 +21,9 @@ use std::net::SocketAddr;
 #[cfg(unix)]
 use std::path::Path;
 use std::pin::Pin;
+use std::task::{Context, Poll};
 
+use bytes::BytesMut;
 use cndt_core::auth::scram::{Derivation, Keys};
 use cndt_core::time::Instant;
 use futures_io::{AsyncRead, AsyncWrite};
@@ -67,6 +69,18 @@ pub trait Runtime: Copy + Default + Send + Sync + 'static {
         listener: &Self::Listener,
     ) -> impl Future<Output = io::Result<(Self::Stream, SocketAddr)>> + Send;
 
+    /// Reads behind what `buffer` holds, `max` bytes at most, and appends them. Override it where the
+    /// runtime can read into memory that holds nothing yet: here it is filled with zeros first.
+    fn poll_read_into(
+        self,
+        stream: Pin<&mut Self::Stream>,
+        cx: &mut Context<'_>,
+        buffer: &mut BytesMut,
+        max: usize,
+    ) -> Poll<io::Result<usize>> {
+        read_zeroed(stream, cx, buffer, max)
+    }
+
     /// Connects to a Unix socket.
     #[cfg(unix)]
     fn connect_unix(self, path: &Path)
@@ -106,6 +120,21 @@ pub trait Runtime: Copy + Default + Send + Sync + 'static {
         self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> impl Future<Output = T> + Send;
+}
+
+/// Reads behind what `buffer` holds.
+pub(crate) fn read_zeroed(
+    stream: Pin<&mut (impl AsyncRead + ?Sized)>,
+    cx: &mut Context<'_>,
+    buffer: &mut BytesMut,
+    max: usize,
+) -> Poll<io::Result<usize>> {
+    let start = buffer.len();
+    buffer.resize(start + max, 0);
+    let outcome = stream.poll_read(cx, &mut buffer[start..]);
+    let read = if let Poll::Ready(Ok(read)) = outcome { read.min(max) } else { 0 };
+    buffer.truncate(start + read);
+    outcome
 }
 
 /// A boxed task.

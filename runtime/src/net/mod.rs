@@ -25,7 +25,10 @@ use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use bytes::BytesMut;
 use futures_io::{AsyncRead, AsyncWrite};
+
+use crate::rt::{Runtime, read_zeroed};
 
 pub use address::{Address, LocalAddress};
 #[cfg(feature = "conformance")]
@@ -46,6 +49,16 @@ pub(crate) trait Transport: AsyncRead + AsyncWrite + Send + Unpin {
     /// What TLS tells of the session, once its handshake is done; `None` before, and without TLS.
     fn session(&self) -> Option<Session> {
         None
+    }
+
+    /// Reads behind what `buffer` holds, `max` bytes at most, and appends them.
+    fn poll_read_into(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut BytesMut,
+        max: usize,
+    ) -> Poll<io::Result<usize>> {
+        read_zeroed(self, cx, buffer, max)
     }
 }
 
@@ -69,6 +82,62 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Plain<S> {
 }
 
 impl<S: AsyncRead + AsyncWrite + Send + Unpin> Transport for Plain<S> {}
+
+/// A runtime's own TCP connection.
+pub(crate) struct Tcp<R: Runtime>(Plain<R::Stream>);
+
+impl<R: Runtime> Tcp<R> {
+    pub(crate) fn boxed(stream: R::Stream) -> BoxTransport {
+        Box::new(Self(Plain(stream)))
+    }
+}
+
+impl<R: Runtime> Transport for Tcp<R> {
+    fn poll_read_into(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut BytesMut,
+        max: usize,
+    ) -> Poll<io::Result<usize>> {
+        R::default().poll_read_into(Pin::new(&mut self.0.0), cx, buffer, max)
+    }
+}
+
+impl<R: Runtime> AsyncRead for Tcp<R> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_read(cx, buffer)
+    }
+}
+
+impl<R: Runtime> AsyncWrite for Tcp<R> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(cx, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        pieces: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write_vectored(cx, pieces)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(cx)
+    }
+
+    fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_close(cx)
+    }
+}
 
 impl<S: AsyncRead + Unpin> AsyncRead for Plain<S> {
     fn poll_read(

@@ -136,7 +136,7 @@ where
                 Err(why) => Err(why),
             };
             let (cause, error) = match outcome.map(IntoReply::into_reply) {
-                Ok(Ok(answered)) => match responder.reply(&answered, context.name()) {
+                Ok(Ok(answered)) => match responder.reply(&answered, &context) {
                     Ok(()) => return,
                     Err(error) => (FailureCause::Unsendable, error),
                 },

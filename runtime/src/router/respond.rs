@@ -44,7 +44,7 @@ impl Responder {
     pub(super) fn reply<B: Body>(
         mut self,
         result: &Answered<B>,
-        method: &str,
+        context: &CallContext,
     ) -> Result<(), RpcError> {
         let Answered { body, beside } = result;
         match self.answer(|connection, now, id| connection.respond_with(now, id, body, beside)) {
@@ -54,7 +54,7 @@ impl Responder {
                 Ok(())
             }
             Err(error) => {
-                let error = RpcError::internal(format!("Error in {method}: {error}"));
+                let error = RpcError::internal(format!("Error in {}: {error}", context.name()));
                 self.fail(&error);
                 Err(error)
             }
@@ -79,7 +79,9 @@ impl Responder {
     ) -> Result<(), SendError> {
         let Some(id) = self.id else { return Ok(()) };
         let mut locked = self.link.lock();
-        match write(&mut locked.connection, self.link.machine.now(), id) {
+        // Most answers are there at once: asking the clock for each would be a good part of their cost.
+        let now = locked.round_began.unwrap_or_else(|| self.link.machine.now());
+        match write(&mut locked.connection, now, id) {
             Ok(()) => {
                 locked.kick();
                 Ok(())
