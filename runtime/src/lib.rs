@@ -93,7 +93,7 @@ pub use router::{
     Route, Router,
 };
 pub use rt::Runtime;
-pub use server::{Broadcast, Delivered, Server, ServerHandle, ServerStats};
+pub use server::{Broadcast, Delivered, PacedBroadcast, Server, ServerHandle, ServerStats};
 pub use users::{UserName, Users, Verifier};
 
 pub use bytes::Bytes;

@@ -1,5 +1,6 @@
 //! Peers that are slow, and peers that do not read.
 
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use cndt_core::connection::{CallFailure, CloseReason};
@@ -14,6 +15,7 @@ use crate::client::Client;
 use crate::descriptor::SlowClient;
 use crate::error::{CallError, DeliveryError};
 use crate::race::{First, race};
+use crate::router::extract::{Data, RawParams};
 use crate::rt::Runtime;
 
 /// A sender learns that its message did not leave.
@@ -180,6 +182,48 @@ pub async fn drops_what_a_slow_client_is_told_to<R: Runtime>() -> Outcome {
         server.stop().await;
     }
     Ok(())
+}
+
+/// Whoever waits for room broadcasts no faster than clients read, and nobody misses anything; a
+/// client that does not read is waited for as long as was said, each time.
+pub async fn waits_for_room_to_broadcast<R: Runtime>() -> Outcome {
+    const COUNT: u32 = 3000;
+    let server = Tcp::<R>::server(server_descriptor().send_queue_size(16)).start().await?;
+    let got = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&got);
+    let reader = Client::<R>::new(to(server.address()))
+        .on("tick", move |Data(number): Data<u32>| {
+            seen.lock().unwrap_or_else(PoisonError::into_inner).push(number);
+            std::future::ready(())
+        })
+        .on("bulk", |_: RawParams| async {})
+        .connect()
+        .await?;
+    for number in 0..COUNT {
+        let sent = server.broadcast("tick", &number).send_within(Duration::from_secs(30)).await?;
+        check(sent.queued == 1 && sent.refused == 0, sent)?;
+    }
+    let all = || got.lock().is_ok_and(|got| got.len() == COUNT as usize);
+    eventually::<Tcp<R>>("everything is there", all).await?;
+    check(got.lock().is_ok_and(|got| got.iter().copied().eq(0..COUNT)), "out of order")?;
+
+    let mut deaf = login_as_client::<R>(server.address()).await?;
+    super::support::write_all(&mut deaf, &ping_frame()).await?;
+    eventually::<Tcp<R>>("both are there", || server.connection_count() == 2).await?;
+    let large = "x".repeat(1024 * 1024);
+    let wait = Duration::from_millis(300);
+    for _ in 0..100 {
+        let sent = server.broadcast("bulk", &large).send_within(wait).await?;
+        if sent.refused == 1 {
+            check(sent.queued == 1, sent)?;
+            check(server.stats().traffic.messages_dropped == 0, server.stats())?;
+            reader.ping().await?;
+            drop(deaf);
+            server.stop().await;
+            return Ok(());
+        }
+    }
+    Err("a client that does not read got everything".into())
 }
 
 /// Calls beyond the rate fail at once, and say when to try again.

@@ -1,18 +1,22 @@
 use std::collections::HashSet;
+use std::time::Duration;
 
-use cndt_core::connection::{Format, Overflow, SendError, SendId, SharedMessage};
+use cndt_core::connection::{Overflow, SendError, SharedMessage};
 use cndt_core::message::Typed;
+use cndt_core::time::Instant;
 use serde::Serialize;
 
 use super::handle::ServerHandle;
+use super::paced::PacedBroadcast;
 use crate::deliver;
 use crate::descriptor::SlowClient;
+use crate::link::{Link, Locked};
 use crate::peer::{ConnectionId, Peer};
 use crate::protocol::Codec;
 
 /// A message to every client. Made by [`ServerHandle::broadcast`]. JSON-RPC peers get it as a
 /// notification, if its data is an object or a list.
-#[must_use = "a broadcast is only sent by `.send()`"]
+#[must_use = "a broadcast is only sent by `.send()` or `.send_within()`"]
 pub struct Broadcast<'a, T: ?Sized> {
     server: &'a ServerHandle,
     name: &'a str,
@@ -30,16 +34,17 @@ type Filter<'a> = Box<dyn Fn(&Peer) -> bool + 'a>;
 pub struct Delivered {
     /// Clients whose send queue has it.
     pub queued: usize,
-    /// Clients that do not get it: their send queue is full, they are about to leave, or they were
-    /// cut off for being too slow.
+    /// Clients that do not get it: their send queue is full (or stayed so), they are about to leave, or
+    /// they were cut off for being too slow.
     pub refused: usize,
 }
 
 impl Delivered {
-    fn count(&mut self, sent: Result<SendId, SendError>) {
-        match sent {
-            Ok(_) => self.queued += 1,
-            Err(_) => self.refused += 1,
+    pub(super) fn count(&mut self, is_queued: bool) {
+        if is_queued {
+            self.queued += 1;
+        } else {
+            self.refused += 1;
         }
     }
 }
@@ -92,45 +97,93 @@ impl<'a, T: Serialize + ?Sized> Broadcast<'a, T> {
     /// # Errors
     /// When the value cannot be sent to anyone. Nobody got it then.
     pub fn send(self) -> Result<Delivered, SendError> {
-        let mut frames: Vec<SharedMessage> = Vec::new();
         let mut delivered = Delivered::default();
         let overflow = match self.slow_client {
             SlowClient::DropNewest => Overflow::Refuse,
             SlowClient::DropOldest => Overflow::DropOldest,
             SlowClient::Disconnect => Overflow::Disconnect,
         };
-        for peer in self.server.connections() {
-            let is_wanted = self.filter.as_ref().is_none_or(|wants| wants(&peer));
-            if !is_wanted || self.excluded.contains(&peer.id()) {
-                continue;
-            }
+        let mut encoding = self.encoding();
+        for peer in self.receivers() {
             let link = &peer.link;
             if link.codec == Codec::Json {
-                delivered.count(deliver::try_send(link, self.name, &Typed(self.data)));
+                delivered.count(deliver::try_send(link, self.name, &Typed(self.data)).is_ok());
                 continue;
             }
-            let Some(format) = link.lock().connection.format() else { continue };
-            let known = frames.iter().position(|frame| frame.format() == format);
-            let index = match known {
-                Some(index) => index,
-                None => {
-                    frames.push(self.encode(format)?);
-                    frames.len() - 1
-                }
-            };
-            let (mut locked, now) = (link.lock(), link.machine.now());
-            let sent = locked.connection.send_shared(now, &frames[index], overflow);
-            delivered.count(sent);
+            let now = encoding.now;
+            let Some((mut locked, frame)) = encoding.for_link(link)? else { continue };
+            let sent = locked.connection.send_shared(now, frame, overflow);
+            delivered.count(sent.is_ok());
             locked.kick();
         }
         Ok(delivered)
     }
 
-    fn encode(&self, format: Format) -> Result<SharedMessage, SendError> {
-        let descriptor = self.server.descriptor();
+    /// Queues the message for everyone else, and waits for those who have no room, all in all for so
+    /// long at most. It is for those who broadcast much in a row and want nobody to miss anything:
+    /// they get no further than the slowest client, and not much further than their own network.
+    /// What [`Broadcast::slow_client`] says does not matter here.
+    ///
+    /// ```
+    /// # use cndt_tokio::{SendError, ServerHandle};
+    /// # use std::time::Duration;
+    /// # async fn example(server: &ServerHandle) -> Result<(), SendError> {
+    /// for number in 0..100_000 {
+    ///     server.broadcast("tick", &number).send_within(Duration::from_secs(5)).await?;
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// When the value cannot be sent to anyone. Nobody got it then, unless they speak JSON-RPC.
+    pub fn send_within(self, timeout: Duration) -> PacedBroadcast<'a, T> {
+        PacedBroadcast::new(self.encoding(), self.receivers(), timeout)
+    }
+
+    fn receivers(&self) -> Vec<Peer> {
+        let mut peers = self.server.connections();
+        peers.retain(|peer| {
+            let is_wanted = self.filter.as_ref().is_none_or(|wants| wants(peer));
+            is_wanted && !self.excluded.contains(&peer.id())
+        });
+        peers
+    }
+
+    fn encoding(&self) -> Encoding<'a, T> {
+        let now = self.server.machine().now();
+        Encoding { server: self.server, name: self.name, data: self.data, now, frames: Vec::new() }
+    }
+}
+
+/// A message, encoded once for each way of writing that its receivers need.
+pub(super) struct Encoding<'a, T: ?Sized> {
+    server: &'a ServerHandle,
+    pub(super) name: &'a str,
+    pub(super) data: &'a T,
+    pub(super) now: Instant,
+    frames: Vec<SharedMessage>,
+}
+
+impl<T: Serialize + ?Sized> Encoding<'_, T> {
+    /// The frame for this connection, which is locked. `None` if it is over, or not open yet.
+    pub(super) fn for_link<'l>(
+        &mut self,
+        link: &'l Link,
+    ) -> Result<Option<(Locked<'l>, &SharedMessage)>, SendError> {
+        let locked = link.lock();
+        let Some(format) = locked.connection.format() else { return Ok(None) };
+        if let Some(known) = self.frames.iter().position(|frame| frame.format() == format) {
+            return Ok(Some((locked, &self.frames[known])));
+        }
+        // The value's own code may take its time: nothing is locked meanwhile.
+        drop(locked);
         let millis = self.server.machine().unix_millis();
-        let limits = descriptor.limits();
-        SharedMessage::encode(format, millis, self.name, &Typed(self.data), &limits)
+        let limits = self.server.descriptor().limits();
+        let data = &Typed(self.data);
+        let frame = SharedMessage::encode(format, millis, self.name, data, &limits)?;
+        self.frames.push(frame);
+        Ok(self.frames.last().map(|frame| (link.lock(), frame)))
     }
 }
 

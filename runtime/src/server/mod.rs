@@ -22,6 +22,7 @@ mod accept;
 mod admission;
 mod broadcast;
 mod handle;
+mod paced;
 mod registry;
 
 use std::future::Future;
@@ -32,6 +33,7 @@ use std::sync::Arc;
 pub use admission::Refusal;
 pub use broadcast::{Broadcast, Delivered};
 pub use handle::ServerHandle;
+pub use paced::PacedBroadcast;
 pub(crate) use registry::Permit;
 pub use registry::ServerStats;
 
