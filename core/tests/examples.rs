@@ -26,15 +26,15 @@ fn changed(file: &Path) -> SystemTime {
     fs::metadata(file).and_then(|about| about.modified()).expect("the system tells")
 }
 
-fn run(arguments: &[&str]) -> (Output, String) {
-    let output = Command::new(example("poll_loop")).args(arguments).output().expect("it starts");
+fn run(name: &str, arguments: &[&str]) -> (Output, String) {
+    let output = Command::new(example(name)).args(arguments).output().expect("it starts");
     let text = String::from_utf8(output.stdout.clone()).expect("it writes text");
     (output, text)
 }
 
 #[test]
 fn poll_loop_answers_every_caller_and_ends() {
-    let (output, text) = run(&[]);
+    let (output, text) = run("poll_loop", &[]);
     assert!(output.status.success(), "{output:?}");
     assert!(output.stderr.is_empty(), "{output:?}");
     let count = |line: &str| text.lines().filter(|found| *found == line).count();
@@ -57,7 +57,21 @@ fn poll_loop_answers_every_caller_and_ends() {
 
 #[test]
 fn poll_loop_refuses_arguments_it_does_not_know() {
-    let (output, text) = run(&["sing"]);
+    let (output, text) = run("poll_loop", &["sing"]);
     assert!(!output.status.success(), "{output:?}");
     assert!(text.is_empty(), "{text}");
+}
+
+#[test]
+fn blocking_makes_its_calls_and_ends() {
+    let (output, text) = run("blocking", &["--rounds", "2"]);
+    assert!(output.status.success(), "{output:?}");
+    let said = |who: &str| text.lines().filter(|line| line.starts_with(who)).collect::<Vec<_>>();
+    let (server, client) = (said("server: "), said("client: "));
+    let served =
+        ["server: somebody has logged in", "server: greeting", "server: closed by the peer"];
+    assert_eq!(server, served, "{text}");
+    let called = ["client: 0 + 20 = 20", "client: 1 + 20 = 21", "client: closed by this side"];
+    assert_eq!(client, called, "{text}");
+    assert_eq!(text.lines().last(), Some("2 calls were answered"), "{text}");
 }
