@@ -69,6 +69,17 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! # Features
+//!
+//! | feature | default | adds |
+//! |---|---|---|
+//! | `std` | yes | typed payloads by serde (`message::Typed`, `message::from_slice`) |
+//! | `compress` | yes | zlib compression of payloads |
+//! | `jsonrpc` | yes | JSON-RPC 2.0 beyond finding its texts; needs `std` |
+//! | `webhook` | yes | signatures, replay protection, routes and schedules of webhooks; needs no `std` |
+//!
+//! Without any of them `alloc` is enough. Rust 1.90 or newer.
+//!
 //! [`receive`]: connection::Connection::receive
 //! [`receive_eof`]: connection::Connection::receive_eof
 //! [`handle_timeout`]: connection::Connection::handle_timeout

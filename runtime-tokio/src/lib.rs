@@ -30,6 +30,18 @@
 //!     Ok(())
 //! }
 //! ```
+//!
+//! # Features
+//!
+//! | feature | default | adds |
+//! |---|---|---|
+//! | `tls` | yes | TLS by rustls, for servers and clients |
+//! | `webhook` | yes | webhooks over HTTP, received and sent |
+//! | `outbox` | yes | webhooks that outlive the process: a queue on disk |
+//! | `metrics` | no | numbers through the `metrics` facade |
+//! | `tower` | no | policies as layers of tower |
+//!
+//! Rust 1.90 or newer.
 #![forbid(unsafe_code)]
 
 mod stream;

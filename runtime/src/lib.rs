@@ -34,6 +34,19 @@
 //! goes on as its own task, and delays neither others nor heartbeats. Up to 128 may be under way per
 //! connection; beyond that nothing more is read, and TCP pushes back. Work that computes for long
 //! belongs on a blocking thread.
+//!
+//! # Features
+//!
+//! | feature | default | adds |
+//! |---|---|---|
+//! | `tls` | yes | TLS by rustls, for servers and clients |
+//! | `webhook` | yes | webhooks over HTTP, received and sent |
+//! | `outbox` | yes | webhooks that outlive the process: a queue on disk |
+//! | `metrics` | no | numbers through the `metrics` facade |
+//! | `tower` | no | policies as layers of tower |
+//! | `conformance` | no | the suite that every adapter runs; for authors of adapters |
+//!
+//! Rust 1.90 or newer.
 #![forbid(unsafe_code)]
 
 mod ask;
