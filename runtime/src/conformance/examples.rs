@@ -2,6 +2,19 @@
 //!
 //! Every adapter has the same two, `quickstart` and `chat`. Programs are found where cargo builds
 //! them, next to the directory of the test binaries.
+//!
+//! ```
+//! use cndt_runtime::conformance::examples::Running;
+//! use std::path::Path;
+//!
+//! // Any program that reads lines and prints some.
+//! let mut sorting = Running::start(Path::new("sort"), &[]);
+//! sorting.type_line("b");
+//! sorting.type_line("a");
+//! let (status, lines) = sorting.finish();
+//! assert!(status.success());
+//! assert_eq!(lines, ["a", "b"]);
+//! ```
 
 use std::env::consts::EXE_SUFFIX;
 use std::fs;

@@ -10,6 +10,18 @@
 //! # fn main() {}
 //! ```
 //!
+//! The macro is a list of the cases in the modules below. While an adapter is being written, one alone
+//! says more:
+//!
+//! ```
+//! use cndt_runtime::conformance::{Tcp, calls, case};
+//!
+//! # #[tokio::main(flavor = "current_thread")] async fn main() {
+//! type Net = Tcp<cndt_tokio::Tokio>;
+//! case::<Net>(calls::answers::<Net>()).await;
+//! # }
+//! ```
+//!
 //! Cases use loopback and free ports, may run side by side, and judge no time more finely than
 //! seconds.
 
