@@ -46,6 +46,11 @@
 
 mod stream;
 
+/// What the registry shows: its example is run like any other.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+mod readme {}
+
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
