@@ -19,14 +19,17 @@ const CATEGORIES: [&str; 6] = [
     "parser-implementations",
 ];
 
-fn published() -> Vec<Value> {
+fn packages() -> Vec<Value> {
     let mut cargo = Command::new(env!("CARGO"));
     cargo.args(["metadata", "--no-deps", "--offline", "--format-version", "1"]);
     let output = cargo.current_dir(env!("CARGO_MANIFEST_DIR")).output().expect("cargo runs");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let metadata: Value = serde_json::from_slice(&output.stdout).expect("it is JSON");
-    let packages = metadata["packages"].as_array().expect("a list").clone();
-    packages.into_iter().filter(|package| package["publish"].is_null()).collect()
+    metadata["packages"].as_array().expect("a list").clone()
+}
+
+fn published() -> Vec<Value> {
+    packages().into_iter().filter(|package| package["publish"].is_null()).collect()
 }
 
 fn texts(value: &Value) -> Vec<&str> {
@@ -71,4 +74,28 @@ fn every_library_has_a_readme_licenses_and_all_of_its_documentation() {
             assert!(documentation.contains(&row), "{name}: {feature} is not documented");
         }
     }
+}
+
+/// `-p PACKAGE --example NAME`, wherever people are told to type it.
+#[test]
+fn examples_that_are_named_are_there() {
+    let packages = packages();
+    let has = |package: &str, example: &str| {
+        let found = packages.iter().find(|one| one["name"] == package);
+        let targets = found.and_then(|one| one["targets"].as_array()).into_iter().flatten();
+        let mut examples = targets.filter(|target| texts(&target["kind"]).contains(&"example"));
+        examples.any(|target| target["name"] == example)
+    };
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut named = 0;
+    for page in ["../README.md", "src/examples.md", "src/embedding.md", "src/from-netconduit.md"] {
+        let text = fs::read_to_string(root.join(page)).expect("a text");
+        let words: Vec<&str> = text.split([' ', '\n', '`', '(', ')', ',']).collect();
+        for window in words.windows(4) {
+            let &["-p", package, "--example", example] = window else { continue };
+            assert!(has(package, example), "{page}: {package} has no example {example}");
+            named += 1;
+        }
+    }
+    assert!(named > 15, "only {named} were found");
 }
