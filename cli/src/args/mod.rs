@@ -196,11 +196,17 @@ Example:
 const DECODE_EXAMPLES: &str = "\
 Examples:
   cndt decode capture.bin
+  cndt decode capture.pcapng
+  tcpdump -i any -U -w - tcp | cndt decode --json
   echo '434e4454 0105 0000 00000000 0000000000000000 0000019b18daa2b4 00000000' | cndt decode --hex
 
 Each line: offset, dialect, type, flags, length, correlation id, time, payload. Compressed payloads
 are shown expanded; one that cannot be read is shown as {\"$binary\": \"<base64>\"}, and stderr says
-what is wrong at which byte. Damaged input: exit status 1.";
+what is wrong at which byte. Damaged input: exit status 1.
+
+Captures are told by their first bytes. TCP connections on any port are put together, and each line
+has in front: time of capture, source -> destination, time since the frame that it answers. What is
+missing in a capture is told, and frames are read on behind it.";
 
 const JSONRPC_CALL_EXAMPLES: &str = "\
 Examples:
@@ -349,11 +355,14 @@ pub(crate) struct PingArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct DecodeArgs {
-    /// A file; stdin without one, or with -
+    /// What one side sent, or a capture (pcap, pcapng); stdin without one, or with -
     pub(crate) file: Option<PathBuf>,
     /// The input is hex digits; white space, `0x`, `:` and `,` between them are passed over
     #[arg(long)]
     pub(crate) hex: bool,
+    /// Prints each frame as a JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// `30s`, `250ms`, `2m`.
