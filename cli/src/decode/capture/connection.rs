@@ -74,8 +74,8 @@ impl Connection {
 
     /// Whether one of the two speaks CNDT; `None` before anything was said.
     pub(super) fn is_cndt(&self) -> Option<bool> {
-        let spoken = self.sides.iter().filter_map(|side| side.stream.as_ref());
-        spoken.map(Stream::is_cndt).reduce(|one, other| one || other)
+        let spoken = self.sides.iter().filter_map(|side| side.stream.as_ref()?.is_cndt());
+        spoken.reduce(|one, other| one || other)
     }
 
     /// Whether this segment begins another connection between the same addresses. `outcome` is

@@ -54,23 +54,25 @@ pub(super) struct Stream {
     base: u64,
     /// Bytes of memory.
     held: usize,
+    /// Whether anything was said.
+    has_begun: bool,
 }
 
 impl Stream {
     /// From the first byte of the connection.
     pub(super) fn from_start() -> Self {
-        Self { state: reading(), dialect: None, base: 0, held: 0 }
+        Self { state: reading(), dialect: None, base: 0, held: 0, has_begun: false }
     }
 
     /// From somewhere in the middle.
     pub(super) fn from_middle() -> Self {
         let state = State::Searching { bytes: BytesMut::new(), skip: 0, why: Search::Open };
-        Self { state, dialect: None, base: 0, held: 0 }
+        Self { state, dialect: None, base: 0, held: 0, has_begun: false }
     }
 
-    /// Whether CNDT was seen.
-    pub(super) fn is_cndt(&self) -> bool {
-        self.dialect.is_some()
+    /// Whether CNDT was seen; `None` before anything was said.
+    pub(super) fn is_cndt(&self) -> Option<bool> {
+        self.has_begun.then_some(self.dialect.is_some())
     }
 
     /// Bytes of memory.
@@ -80,6 +82,7 @@ impl Stream {
 
     /// The next bytes.
     pub(super) fn push(&mut self, mut new: Bytes) {
+        self.has_begun = true;
         match &mut self.state {
             State::Reading(decoder) => decoder.push(&new),
             State::Searching { bytes, skip, .. } => {
