@@ -373,6 +373,18 @@ local function add_known(tree, range, known, dialect)
     return found
 end
 
+-- The zlib stream's content; nil if it is none. The method has another name since Wireshark 4.4, and
+-- asking for one that is not there is an error.
+local function inflate(range)
+    for _, name in ipairs({ "uncompress_zlib", "uncompress" }) do
+        local is_there, method = pcall(function() return range[name] end)
+        if is_there and method then
+            local is_done, inflated = pcall(method, range, "CNDT payload, inflated")
+            return is_done and inflated or nil
+        end
+    end
+end
+
 -- The payload as a tree. Gives the values of known keys.
 local function dissect_payload(range, tree, dialect, flags)
     if flags.BINARY or flags.ENCRYPTED then return {} end
@@ -382,9 +394,8 @@ local function dissect_payload(range, tree, dialect, flags)
             tree:add_proto_expert_info(e.cut, "Compressed, and longer than the preference allows")
             return {}
         end
-        local inflate = range.uncompress_zlib or range.uncompress
-        local is_done, inflated = pcall(inflate, range, "CNDT payload, inflated")
-        if not is_done or not inflated then
+        local inflated = inflate(range)
+        if not inflated then
             tree:add_proto_expert_info(e.payload, "The payload is no zlib stream")
             return {}
         end
@@ -558,7 +569,7 @@ local function dissect_frame(tvb, pinfo, tree)
 end
 
 -- `dissect_tcp_pdus` would give up at a piece that is shorter than a header.
-function cndt.dissector(tvb, pinfo, tree)
+local function dissect(tvb, pinfo, tree)
     is_fresh = true
     local offset, length = 0, tvb:len()
     while offset < length do
@@ -579,11 +590,16 @@ function cndt.dissector(tvb, pinfo, tree)
     return length
 end
 
--- Takes a connection whose bytes begin like a frame, and keeps it.
+function cndt.dissector(tvb, pinfo, tree)
+    return dissect(tvb, pinfo, tree)
+end
+
+-- Takes a connection whose bytes begin like a frame, and keeps it. Called through `cndt.dissector` it
+-- could not wait for more bytes: one level only may.
 local function heuristic(tvb, pinfo, tree)
     if not dialect_of(tvb, 0) then return false end
     pinfo.conversation = cndt
-    cndt.dissector(tvb, pinfo, tree)
+    dissect(tvb, pinfo, tree)
     return true
 end
 

@@ -101,7 +101,7 @@ pub(crate) fn packet(
         &destination.port().to_be_bytes(),
         &numbers.0.to_be_bytes(),
         &numbers.1.to_be_bytes(),
-        &[0x50, flags, 0x20, 0x00, 0, 0, 0, 0],
+        &[0x50, flags, 0xFF, 0xFF, 0, 0, 0, 0],
         data,
     ]
     .concat();
