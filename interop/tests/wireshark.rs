@@ -410,3 +410,53 @@ fn ports_of_other_protocols_are_cndt_where_it_is_asked_for() {
     assert_eq!(ids(&file, &["-o", "tcp.try_heuristic_first:TRUE"]), [5]);
     assert_eq!(ids(&file, &["-d", "tcp.port==80,cndt"]), [5]);
 }
+
+/// The first column of the document's table of filters.
+#[test]
+fn the_documented_filters_are_filters_that_find_something() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/wireshark.md");
+    let document = std::fs::read_to_string(path).expect("the document");
+    let filters: Vec<String> = document
+        .lines()
+        .skip_while(|line| !line.starts_with("| filter |"))
+        .skip(2)
+        .map_while(|line| line.strip_prefix("| `")?.split_once("` |"))
+        .map(|(filter, _)| filter.replace("\\|", "|"))
+        .collect();
+    assert!(filters.len() > 10, "{filters:?}");
+    let file = raw_capture(&everything());
+    for filter in filters {
+        let found = run(&file, &["-Y", &filter]);
+        assert!(!found.is_empty(), "`{filter}` finds nothing");
+    }
+}
+
+/// Something for every filter.
+fn everything() -> Vec<Vec<u8>> {
+    let sends = |dialect, kind, id, payload: &[u8]| {
+        frame(dialect, Header { correlation: id, ..Header::new(kind) }, payload)
+    };
+    let here = Dialect::Cndt;
+    let failure = b"\x83\xa7success\xc2\xa5error\xa4nope\xa4code\xcd\x0f\xa0";
+    let flags = Flags::COMPRESSED;
+    let idle = Conversation::new("10.0.0.9:1", SERVER).open().client(&request(here, 1)).close();
+    let unknown = Header { unknown_flags: 0x8000, ..Header::new(Kind::Unknown(0x77)) };
+    let away = Conversation::new("10.0.0.9:3", SERVER)
+        .open()
+        .client(&request(Dialect::Netconduit, 1))
+        .client(&sends(Dialect::Netconduit, Kind::AuthFailure, 0, b"\x81\xa6reason\xa2no"));
+    let mut talk = Conversation::new(CLIENT, SERVER).open().client(&request(here, 7));
+    // Each packet comes a millisecond after the one before it.
+    for _ in 0..150 {
+        talk = talk.client(&sends(here, Kind::HeartbeatPing, 0, b""));
+    }
+    let talk = talk
+        .server(&sends(here, Kind::RpcError, 7, failure))
+        .client(&sends(here, Kind::Message, 0, b"\x82\xa4type\xa4chat\xa4data\xa3ada"))
+        .client(&sends(here, Kind::Message, 0, b"\xc1"))
+        .client(&frame(here, unknown, b""))
+        .client(&frame(here, Header { flags, ..Header::new(Kind::Message) }, b"no zlib"));
+    let other = Conversation::new("10.0.0.9:2", SERVER).open().close();
+    // The connection that the document's example names is the fourth.
+    [idle.packets, away.packets, other.packets, talk.packets].concat()
+}
