@@ -203,7 +203,7 @@ local Reader = {}
 Reader.__index = Reader
 
 local function new_reader(tvb)
-    return setmetatable({ tvb = tvb, at = 0, values = 0 }, Reader)
+    return setmetatable({ tvb = tvb, at = 0, values = 0, top = {} }, Reader)
 end
 
 -- `length` bytes, and behind them. Errors are tables: { what }.
@@ -252,57 +252,47 @@ function Reader:head()
     error({ string.format("0x%02x at byte %d begins no value", byte, at) })
 end
 
--- A value that holds no others: its words and its value. `range` covers all of it.
+-- A number of `length` bytes at `at`, as it stands there.
+function Reader:number(kind, at, length)
+    local bytes = self.tvb(at, length)
+    if kind == "float" then return f.float, bytes:float() end
+    if length < 8 then return f.int, Int64.new(kind == "uint" and bytes:uint() or bytes:int()) end
+    local is_beyond = kind == "uint" and self.tvb(at, 1):uint() >= 0x80
+    if is_beyond then return f.uint, bytes:uint64() end
+    return f.int, bytes:int64()
+end
+
+-- A value that holds no others into the tree; it began at `start`. Gives it.
 function Reader:scalar(tree, kind, length, start, label)
-    if kind == "nil" or kind == "bool" then
-        local range, words = self.tvb(start, 1), kind
-        if kind == "nil" then
-            tree:add(range, label .. "nil")
-            return "nil", nil
-        end
-        words = length == 1 and "true" or "false"
-        tree:add(f.bool, range, length == 1):set_text(label .. words)
-        return words, length == 1
+    if kind == "nil" then
+        tree:add(self.tvb(start, 1), label .. "nil")
+        return nil
+    elseif kind == "bool" then
+        local is_true = length == 1
+        tree:add(f.bool, self.tvb(start, 1), is_true):set_text(label .. tostring(is_true))
+        return is_true
     end
-    if kind == "ext" then
-        local tag = self.tvb(self:take(1), 1):int()
-        local at = self:take(length)
-        local range = self.tvb(start, at + length - start)
-        tree:add(f.binary, range):set_text(string.format("%sextension %d, %d bytes", label, tag, length))
-        return "extension", nil
-    end
+    local tag = kind == "ext" and self.tvb(self:take(1), 1):int()
     local at = self:take(length)
-    local range = self.tvb(start, at + length - start)
-    local bytes = length > 0 and self.tvb(at, length) or nil
-    if kind == "text" then
+    local range = self.tvb(start, self.at - start)
+    if kind == "ext" or kind == "binary" then
+        local words = tag and "extension " .. tag or "binary"
+        tree:add(f.binary, range):set_text(label .. words .. ", " .. length .. " bytes")
+        return nil
+    elseif kind == "text" then
         local shown = math.min(length, TEXT_MAX)
         local text = shown > 0 and self.tvb(at, shown):string(ENC_UTF_8) or ""
         if shown < length then text = text .. "…" end
         tree:add(f.text, range, text):set_text(label .. '"' .. text .. '"')
-        return '"' .. text .. '"', text
-    elseif kind == "binary" then
-        tree:add(f.binary, range):set_text(string.format("%sbinary, %d bytes", label, length))
-        return "binary", nil
-    elseif kind == "float" then
-        local number = bytes:float()
-        tree:add(f.float, range, number):set_text(label .. tostring(number))
-        return tostring(number), number
-    elseif kind == "uint" and length == 8 and self.tvb(at, 1):uint() >= 0x80 then
-        tree:add(f.uint, range, bytes:uint64()):set_text(label .. tostring(bytes:uint64()))
-        return tostring(bytes:uint64()), nil
+        return text
     end
-    local number
-    if length == 8 then
-        number = bytes:int64()
-    else
-        number = Int64.new(kind == "uint" and bytes:uint() or bytes:int())
-    end
-    tree:add(f.int, range, number):set_text(label .. tostring(number))
-    return tostring(number), number
+    local field, number = self:number(kind, at, length)
+    tree:add(field, range, number):set_text(label .. tostring(number))
+    return number
 end
 
--- One value into the tree. Gives its words, its value if it is no list or map, and the value of
--- each text key if it is a map.
+-- One value into the tree. Gives it, or, if it is a map, nil and the value of each key. Those of the
+-- outermost map are in `top`, also when it is cut.
 function Reader:value(tree, label, depth)
     self.values = self.values + 1
     if self.values > cndt.prefs.values_max or depth > cndt.prefs.depth_max then
@@ -311,24 +301,24 @@ function Reader:value(tree, label, depth)
     local start = self.at
     local kind, length = self:head()
     if kind ~= "list" and kind ~= "map" then
-        local words, value = self:scalar(tree, kind, length, start, label)
-        return words, value
+        return self:scalar(tree, kind, length, start, label)
     end
     -- What it holds is not known yet, so its length is set at the end.
     local words = string.format("%s of %d", kind, length)
     local item = tree:add(self.tvb(start, self.at - start), label .. words)
     local known = {}
+    if depth == 1 then self.top = known end
     for number = 1, length do
         if kind == "list" then
             self:value(item, string.format("[%d] ", number - 1), depth + 1)
         else
             local name = self:key(depth + 1)
-            local _, value, inner = self:value(item, name .. ": ", depth + 1)
+            local value, inner = self:value(item, name .. ": ", depth + 1)
             known[name] = { value = value, inner = inner }
         end
     end
     item:set_len(self.at - start)
-    return words, nil, known
+    return nil, known
 end
 
 -- A key: its words. Keys that are no text are shown as they are; those that hold others are not
@@ -354,7 +344,6 @@ end
 -- Keys that have fields of their own, by the top map of a payload. What a netconduit answer wraps is
 -- one level deeper.
 local function add_known(tree, range, known, dialect)
-    if not known then return {} end
     local inner = dialect == "netconduit" and known.result and known.result.inner or {}
     local function get(name, kind)
         for _, from in ipairs({ inner, known }) do
@@ -403,22 +392,20 @@ local function dissect_payload(range, tree, dialect, flags)
     end
     local tvb = shown:tvb()
     local reader = new_reader(tvb)
-    local is_whole, words, _, known = pcall(reader.value, reader, tree, "", 1)
-    if not is_whole then
-        local why = words
-        if type(why) ~= "table" then error(why, 0) end
-        if why.cut then
-            tree:add_proto_expert_info(e.cut)
-        else
-            tree:add_proto_expert_info(e.payload, "The payload cannot be read: " .. why[1])
-        end
-        return {}
-    end
-    if reader.at < tvb:len() then
+    local is_whole, why = pcall(reader.value, reader, tree, "", 1)
+    if is_whole and reader.at < tvb:len() then
         local rest = tvb:len() - reader.at
         tree:add_proto_expert_info(e.payload, rest .. " bytes follow the payload's one value")
+    elseif not is_whole then
+        -- Anything but a table is a fault of this file.
+        if type(why) ~= "table" then error(why, 0) end
+        if not why.cut then
+            tree:add_proto_expert_info(e.payload, "The payload cannot be read: " .. why[1])
+            return {}
+        end
+        tree:add_proto_expert_info(e.cut)
     end
-    return add_known(tree, tvb(0, reader.at), known, dialect)
+    return add_known(tree, tvb(0, reader.at), reader.top, dialect)
 end
 
 -- What ties a frame to its answer: connection, direction, kind of exchange and id.

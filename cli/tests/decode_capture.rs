@@ -166,6 +166,26 @@ fn what_is_missing_is_told_and_the_next_frame_is_found() {
 }
 
 #[test]
+fn what_looks_like_a_frame_within_a_damaged_one_is_none() {
+    let mut payload = vec![0xC4, 120];
+    payload.extend([request(9), vec![0; 62]].concat());
+    let outer = frame(1, 0, &payload);
+    let talk = Conversation::new(CLIENT, SERVER)
+        .open()
+        .client(&outer[..33])
+        .client_unseen(&outer[33..34])
+        .client(&outer[34..])
+        .client(&request(2))
+        .close();
+    let ran = decode_packets(&talk.packets);
+    assert!(
+        ran.stderr.contains("1 bytes are missing at byte 33; the next frame found is at byte 154")
+    );
+    assert_eq!(lines_from(&ran, CLIENT).len(), 1, "{ran:?}");
+    assert!(lines_from(&ran, CLIENT)[0].starts_with("154 cndt RPC_REQUEST - 26 2 "), "{ran:?}");
+}
+
+#[test]
 fn missing_bytes_at_the_end_are_told_too() {
     let whole = request(1);
     let talk = Conversation::new(CLIENT, SERVER)

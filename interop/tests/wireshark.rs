@@ -324,6 +324,53 @@ fn is_read_and_linked(dialect: Dialect, file: &[u8]) {
     assert!(!success[6].is_empty() && !success[7].is_empty(), "{said:#?}");
 }
 
+/// Each form of a value, and how it is shown: its field and that field's value.
+const VALUES: [(&[u8], &str, &str); 24] = [
+    (b"\x7f", "int", "127"),
+    (b"\xe0", "int", "-32"),
+    (b"\xcc\xff", "int", "255"),
+    (b"\xcd\xff\xff", "int", "65535"),
+    (b"\xce\xff\xff\xff\xff", "int", "4294967295"),
+    (b"\xcf\x7f\xff\xff\xff\xff\xff\xff\xff", "int", "9223372036854775807"),
+    (b"\xcf\xff\xff\xff\xff\xff\xff\xff\xff", "uint", "18446744073709551615"),
+    (b"\xd0\x80", "int", "-128"),
+    (b"\xd1\x80\x00", "int", "-32768"),
+    (b"\xd2\x80\x00\x00\x00", "int", "-2147483648"),
+    (b"\xd3\x80\x00\x00\x00\x00\x00\x00\x00", "int", "-9223372036854775808"),
+    (b"\xca\x3f\xc0\x00\x00", "float", "1.5"),
+    (b"\xcb\xbf\xf8\x00\x00\x00\x00\x00\x00", "float", "-1.5"),
+    (b"\xa2hi", "text", "hi"),
+    (b"\xd9\x02hi", "text", "hi"),
+    (b"\xda\x00\x02hi", "text", "hi"),
+    (b"\xdb\x00\x00\x00\x02hi", "text", "hi"),
+    (b"\xc4\x01x", "binary", "c40178"),
+    (b"\xc6\x00\x00\x00\x01x", "binary", "c60000000178"),
+    (b"\xd4\x05x", "binary", "d40578"),
+    (b"\xc8\x00\x01\x05x", "binary", "c800010578"),
+    (b"\xdc\x00\x01\x07", "int", "7"),
+    (b"\xdf\x00\x00\x00\x01\xc0\x07", "int", "7"),
+    (b"\x82\x01\xa1k\xcb\x3f\xf8\x00\x00\x00\x00\x00\x00\x90", "text", "k"),
+];
+
+#[test]
+fn every_form_of_a_value_is_read() {
+    let all = VALUES.iter().fold(Conversation::new(CLIENT, SERVER).open(), |talk, (bytes, ..)| {
+        talk.client(&frame(Dialect::Cndt, Header::new(Kind::Message), bytes))
+    });
+    let names = ["int", "uint", "float", "text", "binary"].map(|it| format!("cndt.value.{it}"));
+    let mut wanted = vec!["_ws.expert.message"];
+    wanted.extend(names.iter().map(String::as_str));
+    let said = fields(&raw_capture(&all.packets), &wanted);
+    assert_eq!(said.len(), VALUES.len());
+    for (line, (bytes, field, value)) in said.iter().zip(VALUES) {
+        let place = wanted.iter().position(|name| name.ends_with(&format!(".{field}")));
+        for (at, found) in line.iter().enumerate() {
+            let expected = if Some(at) == place { value } else { "" };
+            assert_eq!(found, expected, "{bytes:02x?}: {line:?}");
+        }
+    }
+}
+
 /// Bytes that are damaged, and what the dissector calls it.
 fn damaged(dialect: Dialect) -> Vec<(Vec<u8>, &'static str)> {
     let sound = request(dialect, 1);
