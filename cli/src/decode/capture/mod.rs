@@ -77,6 +77,7 @@ struct Connections {
     packets: u64,
     time: Option<Duration>,
     held: usize,
+    held_max: usize,
     unread: Unread,
 }
 
@@ -88,6 +89,7 @@ impl Connections {
             packets: 0,
             time: None,
             held: 0,
+            held_max: HELD_MAX,
             unread: Unread::default(),
         }
     }
@@ -139,7 +141,7 @@ impl Connections {
         if outcome == Outcome::Over {
             self.finish(&ends)?;
         }
-        if self.held > HELD_MAX { self.abandon_largest() } else { Ok(()) }
+        if self.held > self.held_max { self.abandon_largest() } else { Ok(()) }
     }
 
     /// Reads what is left of a connection. Its place is kept, for segments that come twice.
@@ -193,7 +195,8 @@ impl Connections {
         entry.outcome = Outcome::Over;
         let route = entry.connection.route();
         self.printer.fault(&format!(
-            "{route}: followed no further: {HELD_MAX} bytes wait for the rest of their frames"
+            "{route}: followed no further: more than {} bytes wait for the rest of their frames",
+            self.held_max
         ));
         Ok(())
     }
@@ -218,5 +221,49 @@ impl Connections {
             }
         }
         self.printer.end()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Connections, Outcome};
+    use crate::decode::capture::file::Record;
+    use crate::decode::print::{Format, Printer};
+
+    /// A packet of raw IP from this port, in the middle of a connection.
+    fn record(port: u16, sequence: u32, data: &[u8]) -> Record {
+        let total = u16::try_from(40 + data.len()).unwrap().to_be_bytes();
+        let ip = [0x45, 0, total[0], total[1], 0, 0, 0, 0, 64, 6, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2];
+        let tcp = [&port.to_be_bytes()[..], &[0, 80], &sequence.to_be_bytes(), &[0; 4]].concat();
+        let packet = [&ip[..], &tcp, &[0x50, 0x10, 0, 0, 0, 0, 0, 0], data].concat();
+        Record { time: None, link: Some(101), packet }
+    }
+
+    #[test]
+    fn what_waits_in_all_connections_is_bounded_and_the_largest_gives_way() {
+        let mut connections = Connections::new(Printer::new(Format::Text));
+        connections.held_max = 10_000;
+        // A frame of a megabyte begins in each.
+        let header = [&b"CNDT\x01\x01\0\0\0\x10\0\0"[..], &[0; 20]].concat();
+        for (port, more) in [(1, 1000), (2, 3000), (3, 1000)] {
+            connections.record(&record(port, 0, &header)).unwrap();
+            connections.record(&record(port, 32, &vec![0; more])).unwrap();
+        }
+        let open = |connections: &Connections| {
+            let mut ports: Vec<u16> = connections
+                .entries
+                .iter()
+                .filter(|(_, entry)| entry.outcome == Outcome::Open)
+                .map(|(ends, _)| ends[0].port())
+                .collect();
+            ports.sort_unstable();
+            ports
+        };
+        assert_eq!((open(&connections), connections.held), (vec![1, 2, 3], 5000 + 3 * 32));
+        connections.record(&record(2, 3032, &[0; 6000])).unwrap();
+        assert_eq!((open(&connections), connections.held), (vec![1, 3], 2000 + 2 * 32));
+        connections.record(&record(2, 9032, &[0; 6000])).unwrap();
+        assert_eq!(connections.held, 2000 + 2 * 32, "nothing more is held of it");
+        assert!(connections.end().is_err(), "and it is told");
     }
 }
