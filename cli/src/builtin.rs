@@ -2,13 +2,16 @@
 
 use std::time::Duration;
 
+use cndt_tokio::router::{IntoAnswer, IntoReply};
 use cndt_tokio::{
-    Data, ErrorCode, Method, Params, Peer, RawParams, RawReply, RpcError, Runtime, Server,
+    Data, ErrorCode, Handler, Method, Params, Peer, RawParams, RawReply, RpcError, Runtime, Server,
     ServerHandle, Tokio,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+
+use crate::handlers::Taken;
 
 #[derive(Deserialize, JsonSchema)]
 struct Add {
@@ -166,22 +169,56 @@ fn unix_seconds() -> f64 {
     Duration::from_millis(Tokio.unix_millis()).as_secs_f64()
 }
 
-/// Adds everything.
-pub(crate) fn install(server: Server) -> Server {
-    server
-        .rpc(Method::new("add").describe("Add two numbers."), add)
-        .rpc(Method::new("multiply").describe("Multiply two numbers."), multiply)
-        .rpc(Method::new("greet").describe("Return a greeting."), greet)
-        .rpc(Method::new("calculate").describe("Add, subtract, multiply or divide."), calculate)
-        .rpc(Method::new("echo").describe("Return the parameters."), echo)
-        .rpc(Method::new("sleep").describe("Answer after so many milliseconds."), sleep)
-        .rpc(Method::new("fail").describe("Fail with this error."), fail)
-        .rpc(Method::new("get_stats").describe("Get server statistics."), get_stats)
+/// Adds everything but what is a command of the user's.
+pub(crate) fn install(server: Server, taken: &Taken) -> Server {
+    let Offer { server, .. } = Offer { server, taken }
+        .rpc("add", "Add two numbers.", add)
+        .rpc("multiply", "Multiply two numbers.", multiply)
+        .rpc("greet", "Return a greeting.", greet)
+        .rpc("calculate", "Add, subtract, multiply or divide.", calculate)
+        .rpc("echo", "Return the parameters.", echo)
+        .rpc("sleep", "Answer after so many milliseconds.", sleep)
+        .rpc("fail", "Fail with this error.", fail)
+        .rpc("get_stats", "Get server statistics.", get_stats)
         .on("greeting", greeting)
         .on("ping", ping)
         .on("identify", identify)
-        .on("chat", chat)
+        .on("chat", chat);
+    server
         .webhook("/**", |Data(payload): Data<Value>| async move { payload })
         .on_client_connect(|peer: Peer| async move { tell_others(peer, "user_join").await })
         .on_client_disconnect(|peer: Peer| async move { tell_others(peer, "user_leave").await })
+}
+
+/// A server to which what is not taken is added.
+struct Offer<'a> {
+    server: Server,
+    taken: &'a Taken,
+}
+
+impl Offer<'_> {
+    fn rpc<H, A, M>(self, name: &str, description: &str, handler: H) -> Self
+    where
+        H: Handler<A, Output: IntoReply<M>>,
+        A: 'static,
+        M: 'static,
+    {
+        if self.taken.has_method(name) {
+            return self;
+        }
+        let method = Method::new(name).describe(description);
+        Self { server: self.server.rpc(method, handler), ..self }
+    }
+
+    fn on<H, A, M>(self, name: &str, handler: H) -> Self
+    where
+        H: Handler<A, Output: IntoAnswer<M>>,
+        A: 'static,
+        M: 'static,
+    {
+        if self.taken.has_message(name) {
+            return self;
+        }
+        Self { server: self.server.on(name, handler), ..self }
+    }
 }

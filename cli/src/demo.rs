@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use tokio::time::{Instant, timeout};
 
 use crate::exit::{self, Failure};
+use crate::handlers::Taken;
 use crate::{builtin, out};
 
 /// Nobody waits longer for a demonstration.
@@ -23,7 +24,7 @@ pub(crate) async fn run() -> Result<(), Failure> {
     let keys = Keys::parse(Scheme::Hex, "a secret of the demonstration")
         .map_err(|error| Failure::Failed(error.to_string()))?;
     let beside = Listener::tcp("127.0.0.1", 0).jsonrpc(JsonRpc::new().trusted());
-    let server = builtin::install(Server::new(descriptor))
+    let server = builtin::install(Server::new(descriptor), &Taken::default())
         .listen(beside)
         .listen(Listener::tcp("127.0.0.1", 0).webhooks(Webhooks::signed(keys.clone())))
         .start()

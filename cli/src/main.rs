@@ -8,6 +8,7 @@ mod client;
 mod decode;
 mod demo;
 mod exit;
+mod handlers;
 mod json;
 mod jsonrpc;
 mod out;

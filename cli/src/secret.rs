@@ -10,6 +10,9 @@ use crate::exit::Failure;
 const VARIABLE: &str = "CNDT_PASSWORD";
 const WEBHOOK_VARIABLE: &str = "CNDT_WEBHOOK_SECRET";
 
+/// What no command that is run for a peer inherits.
+pub(crate) const VARIABLES: [&str; 2] = [VARIABLE, WEBHOOK_VARIABLE];
+
 /// The secrets of webhooks, the newest first; none if nobody has named any.
 pub(crate) fn webhook_secrets(file: Option<&Path>) -> Result<Vec<Zeroizing<String>>, Failure> {
     if let Some(path) = file {

@@ -6,7 +6,8 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use crate::address::Address;
 use crate::args::{DialectName, ServeArgs, SlowClientName};
 use crate::exit::Failure;
-use crate::{builtin, out, password, secret, webhook};
+use crate::handlers::Taken;
+use crate::{builtin, handlers, out, password, secret, webhook};
 
 pub(crate) async fn run(arguments: ServeArgs) -> Result<(), Failure> {
     let mut signals = Signals::new()?;
@@ -15,6 +16,7 @@ pub(crate) async fn run(arguments: ServeArgs) -> Result<(), Failure> {
     };
     let places = arguments.bind.iter().chain(&arguments.jsonrpc).chain(&arguments.webhook);
     places.clone().try_for_each(without_tls_scheme)?;
+    let taken = Taken::new(&arguments.rpc, &arguments.on)?;
     let (host, port) = first.host_and_port();
     let accepts = |dialect| arguments.accept.contains(&dialect);
     let users = match &arguments.users {
@@ -90,8 +92,10 @@ pub(crate) async fn run(arguments: ServeArgs) -> Result<(), Failure> {
         }
     }
     if !arguments.no_demo {
-        server = builtin::install(server);
+        server = builtin::install(server, &taken);
     }
+    let shell = arguments.commands.shell();
+    server = handlers::install(server, &shell, arguments.rpc, arguments.on);
     let server = server.start().await.map_err(failure)?;
     for address in server.local_addresses() {
         out::line(&address.to_string())?;

@@ -1,5 +1,6 @@
 //! What can be said on the command line.
 
+mod commands;
 mod serve;
 mod webhook;
 
@@ -12,6 +13,7 @@ use cndt_tokio::ClientDescriptor;
 use cndt_tokio::users::{ITERATIONS_DEFAULT, UserName};
 
 use crate::address::Address;
+pub(crate) use commands::{CommandArgs, Named};
 use serve::SERVE_EXAMPLES;
 pub(crate) use serve::{ServeArgs, SlowClientName};
 pub(crate) use webhook::{OutboxCommand, OutboxListArgs, OutboxRetryArgs};

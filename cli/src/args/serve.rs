@@ -4,7 +4,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use cndt_tokio::users::ITERATIONS_DEFAULT;
 
-use super::{DialectName, WebhookKeys, time};
+use super::{CommandArgs, DialectName, Named, WebhookKeys, time};
 use crate::address::Address;
 
 pub(super) const SERVE_EXAMPLES: &str = "\
@@ -17,8 +17,14 @@ Examples:
   CNDT_PASSWORD=secret cndt serve --accept cndt,netconduit
   cndt serve --users users
   cndt serve --heartbeat-interval 5s --heartbeat-timeout 15s --max-connections 500
+  cndt serve --no-demo --rpc 'sum=jq .a+.b' --rpc 'load=cut -d\" \" -f1 /proc/loadavg'
+  cndt serve --on 'order=./order.sh' --commands-max 4 --command-timeout 5s
 
-Once every listener is bound, one line each is printed: cndt://127.0.0.1:8080";
+Once every listener is bound, one line each is printed: cndt://127.0.0.1:8080
+
+A COMMAND is run by the shell with the parameters or data on its stdin, as JSON; what it prints is the
+JSON result or answer, and a status other than 0 an error with its stderr. It is killed when its call is
+cancelled or takes too long. Secrets are not in its environment.";
 /// What happens to a client that reads too slowly.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum SlowClientName {
@@ -60,6 +66,16 @@ pub(crate) struct ServeArgs {
     pub(crate) webhook: Vec<Address>,
     #[command(flatten)]
     pub(crate) webhook_keys: WebhookKeys,
+    /// Answers calls of NAME by a shell command, instead of the demonstration's method of that name; may
+    /// be given several times
+    #[arg(long, value_name = "NAME=COMMAND")]
+    pub(crate) rpc: Vec<Named>,
+    /// Runs a shell command for each message of this type; what it prints is the answer. May be given
+    /// several times, for one TYPE as well
+    #[arg(long, value_name = "TYPE=COMMAND")]
+    pub(crate) on: Vec<Named>,
+    #[command(flatten)]
+    pub(crate) commands: CommandArgs,
     /// The dialects whose logins are accepted, separated by commas
     #[arg(long, value_enum, value_delimiter = ',', default_values_t = [DialectName::Cndt])]
     pub(crate) accept: Vec<DialectName>,
@@ -73,7 +89,7 @@ pub(crate) struct ServeArgs {
     /// Reads the password from a file; one newline at its end is not part of it
     #[arg(long, value_name = "FILE")]
     pub(crate) password_file: Option<PathBuf>,
-    /// Serves nothing but discovery, instead of the built-in methods and messages
+    /// Serves nothing but discovery, --rpc and --on, instead of the built-in methods and messages
     #[arg(long)]
     pub(crate) no_demo: bool,
     /// The name that clients are told

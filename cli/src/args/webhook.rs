@@ -4,7 +4,7 @@ use std::time::Duration;
 use clap::{Args, Subcommand, ValueEnum};
 use cndt_tokio::webhook::{MessageId, Scheme};
 
-use super::{Body, time};
+use super::{Body, CommandArgs, time};
 use crate::address::Address;
 
 /// What can be done with webhooks.
@@ -134,6 +134,8 @@ pub(crate) struct WebhookServeArgs {
     /// times. Without it every path is taken
     #[arg(long, value_name = "PATH=COMMAND", value_parser = path_and_command)]
     pub(crate) on: Vec<(String, String)>,
+    #[command(flatten)]
+    pub(crate) commands: CommandArgs,
     /// How old or new a signed timestamp may be; `off` takes any
     #[arg(long, value_name = "TIME", default_value = "5m", value_parser = tolerance)]
     pub(crate) tolerance: Tolerance,

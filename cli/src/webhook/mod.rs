@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::args::{WebhookKeys, WebhookServeArgs, WebhookSignArgs, WebhookVerifyArgs};
 use crate::exit::{Failure, print_error_line};
-use crate::{out, secret, serve, shell};
+use crate::{out, secret, serve};
 pub(crate) use send::run as send;
 
 /// What `--scheme` and the secrets make; nothing without a secret.
@@ -97,12 +97,14 @@ pub(crate) async fn serve(arguments: WebhookServeArgs) -> Result<(), Failure> {
             told(&webhook, &payload)
         });
     }
+    let shell = arguments.commands.shell();
     for (path, line) in arguments.on {
+        let shell = shell.clone();
         server = server.webhook(&path, move |webhook: Webhook, Data(payload): Data<Value>| {
-            let line = line.clone();
+            let (shell, line) = (shell.clone(), line.clone());
             async move {
                 told(&webhook, &payload)?;
-                shell::run(&line, payload.to_string().as_bytes()).await
+                shell.run(&line, payload.to_string().as_bytes()).await
             }
         });
     }
