@@ -4,11 +4,13 @@
 use std::fmt;
 use std::str::FromStr;
 
-/// A place, and whether TLS is spoken there.
+/// A place, and what is spoken there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Address {
     pub(crate) place: cndt_tokio::Address,
     pub(crate) tls: bool,
+    /// Whether the scheme says so. One that says nothing, or `cndt`, is taken for any protocol.
+    pub(crate) is_jsonrpc: bool,
 }
 
 impl Address {
@@ -19,16 +21,34 @@ impl Address {
             unix @ cndt_tokio::Address::Unix(_) => (unix.to_string(), 0),
         }
     }
+
+    /// Whether CNDT may be spoken there.
+    ///
+    /// # Errors
+    /// The words for an address that says otherwise.
+    pub(crate) fn is_cndt(&self) -> Result<(), String> {
+        match self.is_jsonrpc {
+            true => Err(format!("{self} speaks JSON-RPC: use `cndt jsonrpc call`")),
+            false => Ok(()),
+        }
+    }
 }
 
 impl FromStr for Address {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let (rest, tls) = match text.split_once("://") {
-            None => (text, false),
-            Some(("cndt" | "jsonrpc", rest)) => (rest, false),
-            Some(("cndts" | "jsonrpcs", rest)) => (rest, true),
+        let (rest, tls, is_jsonrpc) = match text.split_once("://") {
+            None => (text, false, false),
+            Some(("cndt", rest)) => (rest, false, false),
+            Some(("cndts", rest)) => (rest, true, false),
+            Some(("jsonrpc", rest)) => (rest, false, true),
+            Some(("jsonrpcs", rest)) => (rest, true, true),
+            Some(("http" | "https", _)) => {
+                let words = "http:// is for `cndt webhook send`; elsewhere the schemes are cndt:// \
+                             and jsonrpc://, with an s for TLS";
+                return Err(words.into());
+            }
             Some(_) => {
                 return Err("the schemes are cndt:// and jsonrpc://, with an s for TLS".into());
             }
@@ -38,13 +58,18 @@ impl FromStr for Address {
             return Err("write a Unix socket as unix:PATH, without a scheme".into());
         }
         let place = rest.parse().map_err(|error: cndt_tokio::ConfigError| error.to_string())?;
-        Ok(Self { place, tls })
+        Ok(Self { place, tls, is_jsonrpc })
     }
 }
 
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.tls { write!(f, "cndts://{}", self.place) } else { self.place.fmt(f) }
+        match (self.is_jsonrpc, self.tls) {
+            (false, false) => self.place.fmt(f),
+            (false, true) => write!(f, "cndts://{}", self.place),
+            (true, false) => write!(f, "jsonrpc://{}", self.place),
+            (true, true) => write!(f, "jsonrpcs://{}", self.place),
+        }
     }
 }
 
@@ -61,6 +86,8 @@ mod tests {
             ("[::1]:0", "::1", 0, false),
             ("cndt://[fe80::1]:65535/", "fe80::1", 65535, false),
             ("unix:/tmp/a/", "unix:/tmp/a/", 0, false),
+            ("jsonrpc://localhost:1", "localhost", 1, false),
+            ("jsonrpcs://localhost:1", "localhost", 1, true),
         ] {
             let address: Address = text.parse().unwrap();
             assert_eq!((address.host_and_port(), address.tls), ((host.into(), port), tls));

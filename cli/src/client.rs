@@ -26,6 +26,12 @@ async fn connect_listening(target: &Target) -> Result<(ClientHandle, Messages), 
 }
 
 fn client(target: &Target) -> Result<Client, Failure> {
+    Ok(Client::new(descriptor(target)?))
+}
+
+/// Whom to talk to, with the password that must be known for it.
+pub(crate) fn descriptor(target: &Target) -> Result<ClientDescriptor, Failure> {
+    target.address.is_cndt().map_err(Failure::Usage)?;
     let password = secret::password(target.password_file.as_deref())?;
     let dialect = match target.dialect {
         DialectName::Cndt => Dialect::Cndt,
@@ -42,7 +48,7 @@ fn client(target: &Target) -> Result<Client, Failure> {
         .rpc_timeout(target.timeout)
         .send_timeout(target.timeout)
         .reconnect_enabled(false);
-    Ok(Client::new(target.tls.apply(target.address.tls, descriptor)))
+    Ok(target.tls.apply(target.address.tls, descriptor))
 }
 
 pub(crate) async fn call(arguments: CallArgs) -> Result<(), Failure> {

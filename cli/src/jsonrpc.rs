@@ -9,26 +9,16 @@ use cndt_tokio::{
 };
 use serde_json::Value;
 
-use crate::args::{FramingName, JsonRpcCallArgs};
+use crate::address::Address;
+use crate::args::{FramingName, JsonRpcCallArgs, TlsArgs};
 use crate::exit::Failure;
 use crate::json::{self, Style};
 use crate::{out, params};
 
 pub(crate) async fn call(arguments: JsonRpcCallArgs) -> Result<(), Failure> {
     let params = params::payload(&arguments.body)?;
-    let framing = match arguments.framing {
-        FramingName::Newline => Framing::Newline,
-        FramingName::Bare => Framing::Bare,
-        FramingName::ContentLength => Framing::ContentLength,
-    };
-    let (host, port) = arguments.address.host_and_port();
-    let descriptor = ClientDescriptor::jsonrpc(host, port)
-        .protocol(ClientProtocol::JsonRpc(framing))
-        .connect_timeout(arguments.timeout.min(Duration::from_secs(10)))
-        .rpc_timeout(arguments.timeout)
-        .send_timeout(arguments.timeout)
-        .reconnect_enabled(false);
-    let client = Client::new(arguments.tls.apply(arguments.address.tls, descriptor));
+    let JsonRpcCallArgs { address, framing, timeout, tls, .. } = &arguments;
+    let client = Client::new(descriptor(address, *framing, *timeout, tls));
     if arguments.notify {
         let client = client.connect().await?;
         client.send(&arguments.method, &params).await?;
@@ -48,8 +38,30 @@ pub(crate) async fn call(arguments: JsonRpcCallArgs) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Whom to talk to.
+pub(crate) fn descriptor(
+    address: &Address,
+    framing: FramingName,
+    timeout: Duration,
+    tls: &TlsArgs,
+) -> ClientDescriptor {
+    let framing = match framing {
+        FramingName::Newline => Framing::Newline,
+        FramingName::Bare => Framing::Bare,
+        FramingName::ContentLength => Framing::ContentLength,
+    };
+    let (host, port) = address.host_and_port();
+    let descriptor = ClientDescriptor::jsonrpc(host, port)
+        .protocol(ClientProtocol::JsonRpc(framing))
+        .connect_timeout(timeout.min(Duration::from_secs(10)))
+        .rpc_timeout(timeout)
+        .send_timeout(timeout)
+        .reconnect_enabled(false);
+    tls.apply(address.tls, descriptor)
+}
+
 /// Errors are shown by the numbers that stand on the wire.
-fn numbered(error: CallError) -> CallError {
+pub(crate) fn numbered(error: CallError) -> CallError {
     match error {
         CallError::Failed(CallFailure::Remote(error)) => {
             let code = ErrorCode::Other(error_number(error.code));

@@ -3,6 +3,7 @@
 
 mod address;
 mod args;
+mod bench;
 mod builtin;
 mod client;
 mod decode;
@@ -82,6 +83,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Send(arguments) => block_on(client::send(arguments)),
         Command::Listen(arguments) => block_on(client::listen(arguments)),
         Command::Methods(arguments) => block_on(client::methods(arguments)),
+        Command::Bench(arguments) => block_on(bench::run(*arguments)),
         Command::Ping(arguments) => block_on(client::ping(arguments)),
     }
 }

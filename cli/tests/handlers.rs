@@ -4,13 +4,9 @@ mod support;
 
 use std::path::Path;
 use std::process::Command;
-use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use support::{Ran, Serve, command, run};
-
-/// Nothing here takes so long, whatever else the machine does.
-const PATIENCE: Duration = Duration::from_secs(60);
+use support::{Ran, Serve, command, run, until};
 
 fn call(serve: &Serve, arguments: &[&str]) -> Ran {
     run(&[&["call", &serve.address], arguments].concat())
@@ -19,15 +15,6 @@ fn call(serve: &Serve, arguments: &[&str]) -> Ran {
 fn error(ran: &Ran) -> Value {
     assert_eq!((ran.status, ran.stdout.as_str()), (1, ""), "{ran:?}");
     serde_json::from_str(&ran.stderr).expect("one JSON object")
-}
-
-/// Waits until `is` holds.
-fn until(what: &str, is: impl Fn() -> bool) {
-    let begun = Instant::now();
-    while !is() {
-        assert!(begun.elapsed() < PATIENCE, "{what}");
-        std::thread::sleep(Duration::from_millis(20));
-    }
 }
 
 /// A command that writes its process into a file, starts another one and waits for it.

@@ -1,5 +1,6 @@
 //! What can be said on the command line.
 
+mod bench;
 mod commands;
 mod serve;
 mod webhook;
@@ -13,6 +14,8 @@ use cndt_tokio::ClientDescriptor;
 use cndt_tokio::users::{ITERATIONS_DEFAULT, UserName};
 
 use crate::address::Address;
+use bench::BENCH_EXAMPLES;
+pub(crate) use bench::{BenchArgs, WorkloadName};
 pub(crate) use commands::{CommandArgs, Named};
 use serve::SERVE_EXAMPLES;
 pub(crate) use serve::{ServeArgs, SlowClientName};
@@ -59,6 +62,9 @@ pub(crate) enum Command {
     /// Measures the handshake and heartbeat round trips
     #[command(after_help = PING_EXAMPLES)]
     Ping(PingArgs),
+    /// Measures calls under load: how many, how fast, how evenly
+    #[command(after_help = BENCH_EXAMPLES)]
+    Bench(Box<BenchArgs>),
     /// Prints captured bytes as frames, one per line
     #[command(after_help = DECODE_EXAMPLES)]
     Decode(DecodeArgs),

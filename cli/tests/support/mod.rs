@@ -3,6 +3,7 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 pub(crate) const PASSWORD: &str = "secret";
 
@@ -52,6 +53,19 @@ pub(crate) fn run_with_input(arguments: &[&str], input: &[u8]) -> Ran {
     stdin.write_all(input).expect("it reads its input");
     drop(stdin);
     child.wait_with_output().expect("it ends").into()
+}
+
+/// Nothing takes so long, whatever else the machine does.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Waits until `is` holds.
+#[allow(clippy::disallowed_methods, reason = "no runtime is at work here")]
+pub(crate) fn until(what: &str, is: impl Fn() -> bool) {
+    let begun = Instant::now();
+    while !is() {
+        assert!(begun.elapsed() < PATIENCE, "{what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
 }
 
 /// `cndt serve`, or another command that serves, on a free port.
