@@ -3,26 +3,34 @@
 use std::io::{self, IsTerminal};
 use std::time::Duration;
 
-use cndt_tokio::{Client, ClientDescriptor, ClientHandle, Dialect, Message, Messages, MethodInfo};
+use cndt_tokio::{
+    CallError, CallFailure, Client, ClientDescriptor, ClientHandle, Dialect, ErrorCode, Message,
+    Messages, MethodInfo,
+};
 use serde_json::{Value, json};
 use tokio::time::{sleep, timeout};
 
+use crate::advice::{self, Wanted};
 use crate::args::{CallArgs, DialectName, ListenArgs, MethodsArgs, PingArgs, SendArgs, Target};
 use crate::exit::{self, Failure};
 use crate::json::{self, Style};
-use crate::{out, params, secret};
+use crate::{near, out, params, secret};
 
 /// The gap between pings: fast enough to watch, slow enough to be no flood.
 const PING_GAP: Duration = Duration::from_millis(100);
 
+/// How long a suggestion may take.
+const DISCOVERY: Duration = Duration::from_secs(1);
+
 async fn connect(target: &Target) -> Result<ClientHandle, Failure> {
-    Ok(client(target)?.connect().await?)
+    advice::connect(client(target)?, &target.address, Wanted::Cndt(target.dialect)).await
 }
 
 /// Connects and listens from the first message on.
 async fn connect_listening(target: &Target) -> Result<(ClientHandle, Messages), Failure> {
     let (client, messages) = client(target)?.with_messages();
-    Ok((client.connect().await?, messages))
+    let wanted = Wanted::Cndt(target.dialect);
+    Ok((advice::connect(client, &target.address, wanted).await?, messages))
 }
 
 fn client(target: &Target) -> Result<Client, Failure> {
@@ -54,13 +62,32 @@ pub(crate) fn descriptor(target: &Target) -> Result<ClientDescriptor, Failure> {
 pub(crate) async fn call(arguments: CallArgs) -> Result<(), Failure> {
     let params = params::payload(&arguments.body)?;
     let client = connect(&arguments.target).await?;
-    let reply = client.call::<_, Value>(&arguments.method, &params).raw().await?;
+    let reply = match client.call::<_, Value>(&arguments.method, &params).raw().await {
+        Ok(reply) => reply,
+        Err(error) => {
+            suggest(&client, &error, &arguments.method).await;
+            return Err(error.into());
+        }
+    };
     let style = if io::stdout().is_terminal() { Style::Pretty } else { Style::Compact };
     let result = json::from_msgpack(&reply.data, style)
         .map_err(|error| Failure::Connection(format!("the result cannot be read: {error}")))?;
     out::line(&result)?;
     client.disconnect().await;
     Ok(())
+}
+
+/// Names that are nearly this one, for people: programs read one JSON object on stderr.
+async fn suggest(client: &ClientHandle, error: &CallError, method: &str) {
+    let CallError::Failed(CallFailure::Remote(error)) = error else { return };
+    if error.code != ErrorCode::MethodNotFound || !io::stderr().is_terminal() {
+        return;
+    }
+    // Whoever does not tell his methods in a moment is not asked any longer.
+    let Ok(Ok(methods)) = timeout(DISCOVERY, client.discover()).await else { return };
+    if let Some(line) = near::hint(method, methods.iter().map(|method| method.name.as_str())) {
+        exit::print_error_line(&exit::printable(&line));
+    }
 }
 
 pub(crate) async fn send(arguments: SendArgs) -> Result<(), Failure> {

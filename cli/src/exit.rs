@@ -5,7 +5,7 @@ use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use cndt_core::connection::{CallFailure, CloseReason};
+use cndt_core::connection::CallFailure;
 use cndt_core::rpc::RpcError;
 use cndt_tokio::{CallError, ConnectError, ConnectErrorKind, DeliveryError, OnceError};
 
@@ -70,7 +70,7 @@ impl From<ConnectError> for Failure {
             | ConnectErrorKind::Io { .. }
             | ConnectErrorKind::Tls { .. }
             | ConnectErrorKind::TimedOut { .. }
-            | ConnectErrorKind::Closed { .. } => Self::Connection(connect_words(&error)),
+            | ConnectErrorKind::Closed { .. } => Self::Connection(error.to_string()),
         }
     }
 }
@@ -117,26 +117,6 @@ impl From<DeliveryError> for Failure {
             | DeliveryError::Unacknowledged(_) => Self::Connection(error.to_string()),
         }
     }
-}
-
-/// What to do about a peer that speaks something else, besides what the library says.
-fn connect_words(error: &ConnectError) -> String {
-    let hint = match &error.kind {
-        ConnectErrorKind::Closed { reason: CloseReason::LoginRefused { .. }, .. } => {
-            " (--user, CNDT_PASSWORD or --password-file, --dialect)"
-        }
-        ConnectErrorKind::Closed { reason: CloseReason::LoginUnanswered, .. } => {
-            " (a netconduit server wants --dialect netconduit)"
-        }
-        ConnectErrorKind::Closed { reason: CloseReason::OtherDialect(dialect), .. } => {
-            return format!("{error}: add --dialect {dialect}");
-        }
-        ConnectErrorKind::Closed { reason: CloseReason::Wire(_), .. } => {
-            "; what answers there is no CNDT peer"
-        }
-        _ => "",
-    };
-    format!("{error}{hint}")
 }
 
 fn remote_error(error: &RpcError) -> String {

@@ -10,6 +10,7 @@ use cndt_tokio::{
 use serde_json::Value;
 
 use crate::address::Address;
+use crate::advice::{self, Wanted};
 use crate::args::{FramingName, JsonRpcCallArgs, TlsArgs};
 use crate::exit::Failure;
 use crate::json::{self, Style};
@@ -19,15 +20,20 @@ pub(crate) async fn call(arguments: JsonRpcCallArgs) -> Result<(), Failure> {
     let params = params::payload(&arguments.body)?;
     let JsonRpcCallArgs { address, framing, timeout, tls, .. } = &arguments;
     let client = Client::new(descriptor(address, *framing, *timeout, tls));
+    let client = advice::connect(client, address, Wanted::JsonRpc).await?;
     if arguments.notify {
-        let client = client.connect().await?;
         client.send(&arguments.method, &params).await?;
         client.disconnect().await;
         return Ok(());
     }
-    let client = client.connect().await?;
-    let reply =
-        client.call::<_, Value>(&arguments.method, &params).raw().await.map_err(numbered)?;
+    let reply = match client.call::<_, Value>(&arguments.method, &params).raw().await {
+        Ok(reply) => reply,
+        Err(error @ CallError::Failed(CallFailure::ConnectionLost { .. })) => {
+            let reason = client.closed().await;
+            return Err(advice::lost(&format!("{error}: {reason}"), address, Wanted::JsonRpc).await);
+        }
+        Err(error) => return Err(numbered(error).into()),
+    };
     let style = if io::stdout().is_terminal() { Style::Pretty } else { Style::Compact };
     let unreadable = |error: &dyn std::fmt::Display| {
         Failure::Connection(format!("the result cannot be read: {error}"))

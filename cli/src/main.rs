@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod address;
+mod advice;
 mod args;
 mod bench;
 mod builtin;
@@ -12,9 +13,11 @@ mod exit;
 mod handlers;
 mod json;
 mod jsonrpc;
+mod near;
 mod out;
 mod params;
 mod password;
+mod probe;
 mod secret;
 mod serve;
 mod shell;

@@ -45,7 +45,7 @@ struct Numbers {
 
 impl Call {
     pub(super) fn new(arguments: &BenchArgs) -> Result<Self, Failure> {
-        let is_jsonrpc = arguments.jsonrpc || arguments.target.address.is_jsonrpc;
+        let is_jsonrpc = super::is_jsonrpc(arguments);
         let method = arguments.method.clone().unwrap_or_else(|| match arguments.workload {
             WorkloadName::Add => "add".to_owned(),
             WorkloadName::Echo | WorkloadName::Push => "echo".to_owned(),

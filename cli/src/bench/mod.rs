@@ -9,12 +9,13 @@ use std::io::{self, IsTerminal};
 use std::sync::Arc;
 use std::time::Duration;
 
-use cndt_tokio::{Client, ClientDescriptor, ClientHandle};
+use cndt_tokio::{Client, ClientDescriptor, ClientHandle, ConnectError};
 use indicatif::{HumanCount, ProgressBar, ProgressStyle};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, interval, sleep_until};
 
-use crate::args::{BenchArgs, WorkloadName};
+use crate::advice::{self, Wanted};
+use crate::args::{BenchArgs, Target, WorkloadName};
 use crate::exit::{self, Failure};
 use crate::{client, jsonrpc, serve};
 use calls::Call;
@@ -33,9 +34,18 @@ pub(crate) async fn run(arguments: BenchArgs) -> Result<(), Failure> {
     let descriptor = descriptor(&arguments)?;
     let bar = Bar::new();
     let clients = tokio::select! {
-        clients = workload.connect(&descriptor, arguments.connections, &bar) => clients?,
+        clients = workload.connect(&descriptor, arguments.connections, &bar) => clients,
         () = signals.or(std::future::pending()) => {
             return Err(Failure::Failed("interrupted before everyone had connected".into()));
+        }
+    };
+    let clients = match clients {
+        Ok(clients) => clients,
+        Err(error) => {
+            let Target { address, dialect, .. } = &arguments.target;
+            let wanted =
+                if is_jsonrpc(&arguments) { Wanted::JsonRpc } else { Wanted::Cndt(*dialect) };
+            return Err(advice::failure(error, address, wanted).await);
         }
     };
     let tally = Arc::new(Tally::new(arguments.connections)?);
@@ -57,9 +67,13 @@ pub(crate) async fn run(arguments: BenchArgs) -> Result<(), Failure> {
     verdict(&tally, took, is_interrupted)
 }
 
+fn is_jsonrpc(arguments: &BenchArgs) -> bool {
+    arguments.jsonrpc || arguments.target.address.is_jsonrpc
+}
+
 fn descriptor(arguments: &BenchArgs) -> Result<ClientDescriptor, Failure> {
     let BenchArgs { target, framing, .. } = arguments;
-    let descriptor = if arguments.jsonrpc || target.address.is_jsonrpc {
+    let descriptor = if is_jsonrpc(arguments) {
         jsonrpc::descriptor(&target.address, *framing, target.timeout, &target.tls).retry_count(1)
     } else {
         client::descriptor(target)?
@@ -92,7 +106,7 @@ impl Workload {
         descriptor: &ClientDescriptor,
         connections: usize,
         bar: &Bar,
-    ) -> Result<Vec<ClientHandle>, Failure> {
+    ) -> Result<Vec<ClientHandle>, ConnectError> {
         let count = match self {
             Self::Calls(_) => connections,
             Self::Push { .. } => connections + 1,
@@ -121,14 +135,18 @@ impl Workload {
     }
 }
 
-type Connecting = JoinSet<Result<ClientHandle, cndt_tokio::ConnectError>>;
-
-async fn joined(connecting: &mut Connecting) -> Result<ClientHandle, Failure> {
+async fn joined(
+    connecting: &mut JoinSet<Result<ClientHandle, ConnectError>>,
+) -> Result<ClientHandle, ConnectError> {
     match connecting.join_next().await {
-        Some(Ok(outcome)) => Ok(outcome?),
-        Some(Err(error)) => Err(Failure::Failed(error.to_string())),
-        None => Err(Failure::Failed("nobody is connecting".into())),
+        Some(Ok(outcome)) => outcome,
+        Some(Err(error)) => Err(not_tried(io::Error::other(error))),
+        None => Err(not_tried(io::Error::other("nobody is connecting"))),
     }
+}
+
+fn not_tried(error: io::Error) -> ConnectError {
+    ConnectError { address: "the server".into(), kind: error.into() }
 }
 
 /// The tasks that make the load; they end when this is dropped.
