@@ -36,7 +36,7 @@ pub(crate) async fn connect(
     let outcome = match timeout(SUSPICION, &mut connecting).await {
         Ok(outcome) => outcome,
         Err(_) => {
-            let spoken = probe::identify(&address.place, Depth::Polite).await;
+            let spoken = probe::identify(&address.place, Depth::Polite).await.spoken;
             if is_hopeless(&spoken, address, wanted) {
                 let advice = mismatch(&spoken, address, wanted);
                 let words = format!("cannot connect to {}: no login; {advice}", address.place);
@@ -60,7 +60,7 @@ pub(crate) async fn failure(error: ConnectError, address: &Address, wanted: Want
     let words = match why {
         Why::Known(words) => words,
         Why::Doubtful(words) => {
-            let spoken = probe::identify(&address.place, Depth::Polite).await;
+            let spoken = probe::identify(&address.place, Depth::Polite).await.spoken;
             format!("{words}; {}", mismatch(&spoken, address, wanted))
         }
     };
@@ -69,7 +69,7 @@ pub(crate) async fn failure(error: ConnectError, address: &Address, wanted: Want
 
 /// What the connection that a call was lost on may have been.
 pub(crate) async fn lost(words: &str, address: &Address, wanted: Wanted) -> Failure {
-    let spoken = probe::identify(&address.place, Depth::Polite).await;
+    let spoken = probe::identify(&address.place, Depth::Polite).await.spoken;
     let advice = match spoken.iter().any(|spoken| fits(spoken, address, wanted)) {
         // It speaks what it should: whatever happened has happened for another reason.
         true => String::new(),
@@ -96,7 +96,7 @@ fn why(kind: &ConnectErrorKind, address: &Address, wanted: Wanted) -> Why {
 }
 
 /// The operating system says no.
-fn unreachable(error: &io::Error, address: &Address) -> String {
+pub(crate) fn unreachable(error: &io::Error, address: &Address) -> String {
     let advice = match (&address.place, error.kind()) {
         (Place::Unix(path), io::ErrorKind::NotFound) => {
             let path = path.display();
@@ -219,7 +219,7 @@ fn heard(byte: u8) -> Option<Spoken> {
 }
 
 /// Whether it is what was wanted.
-fn fits(spoken: &Spoken, address: &Address, wanted: Wanted) -> bool {
+pub(crate) fn fits(spoken: &Spoken, address: &Address, wanted: Wanted) -> bool {
     match (spoken, wanted) {
         (Spoken::Tls, _) => address.tls,
         (Spoken::Cndt, Wanted::Cndt(DialectName::Cndt))
@@ -239,7 +239,7 @@ fn is_hopeless(spoken: &[Spoken], address: &Address, wanted: Wanted) -> bool {
 }
 
 /// What to do about a peer that speaks something else.
-fn mismatch(spoken: &[Spoken], address: &Address, wanted: Wanted) -> String {
+pub(crate) fn mismatch(spoken: &[Spoken], address: &Address, wanted: Wanted) -> String {
     let place = &address.place;
     let Some(first) = spoken.first() else {
         return match wanted {

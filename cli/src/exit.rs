@@ -24,6 +24,8 @@ pub(crate) enum Failure {
     Connection(String),
     /// An answer did not come in time: 4.
     TimedOut(String),
+    /// What is wrong stands on stdout already: this status.
+    Reported(u8),
     /// Whoever reads stdout has seen enough: 0, as `cndt … | head -1` should be.
     StdoutClosed,
 }
@@ -34,10 +36,23 @@ impl Failure {
         Self::TimedOut(format!("{what} within {after:?}; --timeout gives it longer"))
     }
 
+    /// The words for people, where there are any.
+    pub(crate) fn into_words(self) -> String {
+        match self {
+            Self::Remote(error) => remote_error(&error),
+            Self::Failed(words)
+            | Self::Usage(words)
+            | Self::Connection(words)
+            | Self::TimedOut(words) => words,
+            Self::Reported(_) | Self::StdoutClosed => String::new(),
+        }
+    }
+
     /// Tells stderr, and gives the exit status.
     pub(crate) fn report(self) -> ExitCode {
         let (status, words) = match self {
             Self::StdoutClosed => return ExitCode::SUCCESS,
+            Self::Reported(status) => return ExitCode::from(status),
             Self::Remote(error) => {
                 print_error_line(&remote_error(&error));
                 return ExitCode::from(1);

@@ -9,6 +9,7 @@ mod builtin;
 mod client;
 mod decode;
 mod demo;
+mod doctor;
 mod exit;
 mod handlers;
 mod json;
@@ -87,6 +88,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Listen(arguments) => block_on(client::listen(arguments)),
         Command::Methods(arguments) => block_on(client::methods(arguments)),
         Command::Bench(arguments) => block_on(bench::run(*arguments)),
+        Command::Doctor(arguments) => block_on(doctor::run(arguments)),
         Command::Ping(arguments) => block_on(client::ping(arguments)),
     }
 }

@@ -3,11 +3,11 @@
 use std::io;
 use std::time::Duration;
 
-use cndt_tokio::Address;
+use cndt_tokio::{Address, Runtime, Tokio};
 use serde_json::{Value, json};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use crate::exit;
 
@@ -17,6 +17,12 @@ const PATIENCE: Duration = Duration::from_millis(1500);
 /// Discovery, as JSON-RPC names it.
 const JSONRPC_QUESTION: &[u8] =
     b"{\"jsonrpc\":\"2.0\",\"id\":\"cndt\",\"method\":\"rpc.discover\"}\n";
+
+/// Bytes of a header, in both dialects.
+const HEADER: usize = 32;
+
+/// Bytes by which anything but a frame shows itself: as far as the status of HTTP.
+const BEGINNING: usize = 13;
 
 /// Bytes of an answer that are looked at.
 const ANSWER_MAX: usize = 1024;
@@ -42,25 +48,57 @@ pub(crate) enum Depth {
     Login,
 }
 
-/// What is spoken there, the most telling first; nothing if nobody answers anything.
-pub(crate) async fn identify(place: &Address, depth: Depth) -> Vec<Spoken> {
-    let login = async {
-        match depth {
-            Depth::Polite => Vec::new(),
-            Depth::Login => ask(place, netconduit_question()).await,
-        }
-    };
-    let (tls, cndt, netconduit, http, jsonrpc) = tokio::join!(
+/// What was found out.
+#[derive(Debug, Default)]
+pub(crate) struct Findings {
+    /// The most telling first; nothing if nobody answers anything.
+    pub(crate) spoken: Vec<Spoken>,
+    /// What a CNDT peer tells before anybody has logged in.
+    pub(crate) told: Option<Told>,
+}
+
+/// What a CNDT peer tells strangers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Told {
+    /// The largest payload that it takes, in bytes.
+    pub(crate) frame_max: Option<u64>,
+    /// Whether it takes compressed payloads.
+    pub(crate) zlib: Option<bool>,
+    /// How slow each guess at a password is.
+    pub(crate) iterations: Option<u32>,
+    /// How far its clock is ahead of this one, in milliseconds, the way there included.
+    pub(crate) clock_ahead: i64,
+    /// Whether it refuses as the Python package does, without a code.
+    pub(crate) is_python: bool,
+}
+
+/// What is spoken there.
+pub(crate) async fn identify(place: &Address, depth: Depth) -> Findings {
+    let (tls, cndt, http, jsonrpc) = tokio::join!(
         ask(place, tls_question()),
         ask(place, cndt_question()),
-        login,
         ask(place, b"GET / HTTP/1.0\r\n\r\n".to_vec()),
         ask(place, JSONRPC_QUESTION.to_vec()),
     );
-    let mut all: Vec<Spoken> = [&tls, &cndt, &netconduit, &http, &jsonrpc]
-        .into_iter()
-        .filter_map(|answer| heard(answer))
-        .collect();
+    let polite = findings(&[tls, cndt, http, jsonrpc]);
+    if depth == Depth::Polite || !polite.spoken.is_empty() {
+        return polite;
+    }
+    findings(&[ask(place, netconduit_question()).await])
+}
+
+/// What a web server says to `GET /health`, and how soon.
+pub(crate) async fn health(place: &Address) -> (Option<u16>, Duration) {
+    let begun = Instant::now();
+    let answer = ask(place, b"GET /health HTTP/1.0\r\n\r\n".to_vec()).await;
+    let line = String::from_utf8_lossy(&answer.bytes);
+    let status = line.strip_prefix("HTTP/").and_then(|line| line.split(' ').nth(1)?.parse().ok());
+    (status, begun.elapsed())
+}
+
+fn findings(answers: &[Answer]) -> Findings {
+    let mut spoken: Vec<Spoken> =
+        answers.iter().filter_map(|answer| heard(&answer.bytes)).collect();
     let rank = |spoken: &Spoken| match spoken {
         Spoken::Tls => 0,
         Spoken::Cndt => 1,
@@ -69,13 +107,34 @@ pub(crate) async fn identify(place: &Address, depth: Depth) -> Vec<Spoken> {
         Spoken::JsonRpc => 4,
         Spoken::Other(_) => 5,
     };
-    all.sort_by_key(rank);
-    all.dedup();
+    spoken.sort_by_key(rank);
+    spoken.dedup();
     // Behind TLS, whatever is said without it is about that.
-    if all.first() == Some(&Spoken::Tls) {
-        all.truncate(1);
+    if spoken.first() == Some(&Spoken::Tls) {
+        spoken.truncate(1);
     }
-    all
+    Findings { spoken, told: answers.iter().find_map(told) }
+}
+
+/// What stands in a frame that answers a login.
+fn told(answer: &Answer) -> Option<Told> {
+    let bytes = answer.bytes.as_slice();
+    let (header, body) = bytes.split_at_checked(HEADER)?;
+    let stamp_at = match frame(bytes)? {
+        Spoken::Cndt => 20,
+        Spoken::Netconduit => 24,
+        Spoken::Tls | Spoken::Http | Spoken::JsonRpc | Spoken::Other(_) => return None,
+    };
+    let stamp = u64::from_be_bytes(*header.get(stamp_at..)?.first_chunk()?);
+    let body: Value = cndt_tokio::from_slice(body).ok()?;
+    let scram = body["scram"].as_str().unwrap_or_default();
+    Some(Told {
+        frame_max: body["caps"]["max_frame"].as_u64(),
+        zlib: body["caps"]["zlib"].as_bool(),
+        iterations: scram.split(',').find_map(|part| part.strip_prefix("i=")?.parse().ok()),
+        clock_ahead: i64::try_from(stamp).ok()?.checked_sub(i64::try_from(answer.came).ok()?)?,
+        is_python: body.get("reason").is_some() && body.get("code").is_none(),
+    })
 }
 
 /// What an answer that begins so is of.
@@ -100,15 +159,20 @@ fn heard(answer: &[u8]) -> Option<Spoken> {
 
 /// A frame; one that only says that its dialect is not taken says nothing for it.
 fn frame(answer: &[u8]) -> Option<Spoken> {
-    // Dialects differ from the sixth byte on, and in where their headers end: at 32 bytes in both.
     let spoken = if answer.get(5)? == &0 { Spoken::Netconduit } else { Spoken::Cndt };
-    let refusal = answer.get(32..).and_then(|body| cndt_tokio::from_slice::<Value>(body).ok());
+    let refusal = answer.get(HEADER..).and_then(|body| cndt_tokio::from_slice::<Value>(body).ok());
     let is_refused = refusal.is_some_and(|refusal| refusal["code"] == "mech_required");
     (!is_refused).then_some(spoken)
 }
 
-/// The beginning of what comes back; nothing if nothing does.
-async fn ask(place: &Address, question: Vec<u8>) -> Vec<u8> {
+/// The beginning of what came back; nothing if nothing did.
+struct Answer {
+    bytes: Vec<u8>,
+    /// When it was there, in unix milliseconds.
+    came: u64,
+}
+
+async fn ask(place: &Address, question: Vec<u8>) -> Answer {
     let mut answer = Vec::new();
     let asking = async {
         match place {
@@ -124,7 +188,7 @@ async fn ask(place: &Address, question: Vec<u8>) -> Vec<u8> {
     };
     // Whatever ends it: what has come counts.
     let _ = timeout(PATIENCE, asking).await;
-    answer
+    Answer { bytes: answer, came: Tokio.unix_millis() }
 }
 
 async fn exchange<S: AsyncRead + AsyncWrite + Unpin>(
@@ -150,13 +214,13 @@ async fn exchange<S: AsyncRead + AsyncWrite + Unpin>(
 /// Frames are read whole; everything else shows itself by its beginning.
 fn is_enough(answer: &[u8]) -> bool {
     if !b"CNDT".starts_with(answer.get(..4).unwrap_or(answer)) {
-        return answer.len() >= 8;
+        return answer.len() >= BEGINNING;
     }
-    let Some(header) = answer.get(..32) else { return false };
+    let Some(header) = answer.get(..HEADER) else { return false };
     let at = if header.get(5) == Some(&0) { 12 } else { 8 };
     let length = header.get(at..).and_then(|rest| rest.first_chunk()).copied();
     let length = usize::try_from(u32::from_be_bytes(length.unwrap_or_default()));
-    answer.len() - 32 >= length.unwrap_or(usize::MAX)
+    answer.len() - HEADER >= length.unwrap_or(usize::MAX)
 }
 
 /// A ClientHello of TLS 1.2 that offers hardly anything: every server answers, if only by an alert.

@@ -2,6 +2,7 @@
 
 mod bench;
 mod commands;
+mod doctor;
 mod serve;
 mod webhook;
 
@@ -17,6 +18,8 @@ use crate::address::Address;
 use bench::BENCH_EXAMPLES;
 pub(crate) use bench::{BenchArgs, WorkloadName};
 pub(crate) use commands::{CommandArgs, Named};
+use doctor::DOCTOR_EXAMPLES;
+pub(crate) use doctor::DoctorArgs;
 use serve::SERVE_EXAMPLES;
 pub(crate) use serve::{ServeArgs, SlowClientName};
 pub(crate) use webhook::{OutboxCommand, OutboxListArgs, OutboxRetryArgs};
@@ -65,6 +68,9 @@ pub(crate) enum Command {
     /// Measures calls under load: how many, how fast, how evenly
     #[command(after_help = BENCH_EXAMPLES)]
     Bench(Box<BenchArgs>),
+    /// Finds out what is at an address, and what is wrong with it
+    #[command(after_help = DOCTOR_EXAMPLES)]
+    Doctor(DoctorArgs),
     /// Prints captured bytes as frames, one per line
     #[command(after_help = DECODE_EXAMPLES)]
     Decode(DecodeArgs),
