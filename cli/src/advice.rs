@@ -184,9 +184,10 @@ fn closed(reason: &CloseReason, io: Option<&io::Error>, address: &Address, wante
                 Why::Known(format!("{reason}; what answers there is no CNDT peer of this kind"))
             }
         },
-        CloseReason::LoginUnanswered | CloseReason::AuthTimeout { .. } => {
-            Why::Doubtful(reason.to_string())
+        CloseReason::LoginUnanswered => {
+            Why::Doubtful("the peer ended the connection instead of answering the login".into())
         }
+        CloseReason::AuthTimeout { after } => Why::Doubtful(format!("no login within {after:?}")),
         CloseReason::TransportLost => {
             let words = io.map_or_else(|| reason.to_string(), |io| format!("{reason} ({io})"));
             match wants_certificate(&words) {
@@ -242,21 +243,16 @@ fn is_hopeless(spoken: &[Spoken], address: &Address, wanted: Wanted) -> bool {
 pub(crate) fn mismatch(spoken: &[Spoken], address: &Address, wanted: Wanted) -> String {
     let place = &address.place;
     let Some(first) = spoken.first() else {
+        let closer = format!("`cndt doctor {address}` looks closer");
         return match wanted {
             Wanted::Cndt(DialectName::Cndt) => {
-                format!(
-                    "a netconduit server wants --dialect netconduit; `cndt doctor {address}` \
-                         looks closer"
-                )
+                format!("if it is a netconduit server, add --dialect netconduit; {closer}")
             }
             Wanted::Cndt(DialectName::Netconduit) => {
-                format!("speaks it --dialect cndt? `cndt doctor {address}` looks closer")
+                format!("if it is no netconduit server, leave --dialect away; {closer}")
             }
             Wanted::JsonRpc => {
-                format!(
-                    "is it a JSON-RPC server, and of this --framing? `cndt doctor {address}` \
-                         looks closer"
-                )
+                format!("is it a JSON-RPC server, and of this --framing? {closer}")
             }
         };
     };

@@ -207,7 +207,9 @@ fn table(methods: &[MethodInfo]) -> Result<(), Failure> {
 pub(crate) async fn ping(arguments: PingArgs) -> Result<(), Failure> {
     let client = connect(&arguments.target).await?;
     let patience = arguments.target.timeout;
-    if let Some(handshake) = client.handshake_time() {
+    let handshake = client.handshake_time();
+    let is_shown = !arguments.json;
+    if let Some(handshake) = handshake.filter(|_| is_shown) {
         out::line(&format!("handshake {}", millis(handshake)))?;
     }
     let mut trips = Vec::new();
@@ -221,11 +223,26 @@ pub(crate) async fn ping(arguments: PingArgs) -> Result<(), Failure> {
                 Failure::TimedOut(format!("ping {number} had no pong within {patience:?}"))
             })?
             .map_err(|_| lost())?;
-        out::line(&format!("pong {number} {}", millis(trip)))?;
+        if is_shown {
+            out::line(&format!("pong {number} {}", millis(trip)))?;
+        }
         trips.push(trip);
     }
+    let in_order: Vec<f64> = trips.iter().copied().map(milliseconds).collect();
     trips.sort_unstable();
     if let (Some(least), Some(middle), Some(most)) = (trips.first(), median(&trips), trips.last()) {
+        if arguments.json {
+            let report = json!({
+                "handshake_ms": handshake.map(milliseconds),
+                "round_trips_ms": in_order,
+                "min_ms": milliseconds(*least),
+                "median_ms": milliseconds(middle),
+                "max_ms": milliseconds(*most),
+            });
+            out::line(&report.to_string())?;
+            client.disconnect().await;
+            return Ok(());
+        }
         let (least, middle, most) = (millis(*least), millis(middle), millis(*most));
         out::line(&format!("min {least} median {middle} max {most}"))?;
     }
@@ -241,7 +258,11 @@ fn median(sorted: &[Duration]) -> Option<Duration> {
 }
 
 fn millis(span: Duration) -> String {
-    format!("{:.3} ms", span.as_secs_f64() * 1000.0)
+    format!("{:.3} ms", milliseconds(span))
+}
+
+fn milliseconds(span: Duration) -> f64 {
+    span.as_secs_f64() * 1000.0
 }
 
 fn data_as_json(message: &Message) -> Result<String, Failure> {

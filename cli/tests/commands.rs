@@ -17,9 +17,16 @@ fn call(serve: &Serve, arguments: &[&str]) -> support::Ran {
 fn the_demonstration_succeeds() {
     let ran = run(&["demo"]);
     assert_eq!((ran.status, ran.stderr.as_str()), (0, ""), "{ran:?}");
-    for shown in
-        ["handshake", "greeting", "rpc add", "discovery", "broadcast", "json-rpc", "heartbeat"]
-    {
+    for shown in [
+        "handshake",
+        "greeting",
+        "rpc add",
+        "discovery",
+        "broadcast",
+        "json-rpc",
+        "webhook",
+        "heartbeat",
+    ] {
         assert!(ran.stdout.contains(&format!("✓ {shown}")), "{shown} in {}", ran.stdout);
     }
 }
@@ -322,6 +329,13 @@ fn ping_tells_the_handshake_and_every_round_trip() {
     assert_eq!(lines.len(), 5, "{ran:?}");
     assert!(lines[0].starts_with("handshake ") && lines[3].starts_with("pong 3 "));
     assert!(lines[4].contains("min ") && lines[4].contains("median ") && lines[4].contains("max "));
+    let report = run(&["ping", &serve.address, "--count", "3", "--json"]).json();
+    let trips = report["round_trips_ms"].as_array().expect("a list");
+    assert_eq!(trips.len(), 3, "{report}");
+    for mark in ["handshake_ms", "min_ms", "median_ms", "max_ms"] {
+        assert!(report[mark].as_f64() > Some(0.0), "{mark} in {report}");
+    }
+    assert!(trips.contains(&report["min_ms"]) && trips.contains(&report["median_ms"]), "{report}");
 }
 
 #[test]
@@ -344,19 +358,53 @@ fn a_closed_pipe_is_no_failure() {
     }
 }
 
+/// Every command there is, found by the help of the one above.
+fn every_command() -> Vec<Vec<String>> {
+    let (mut found, mut left) = (Vec::new(), vec![Vec::new()]);
+    while let Some(path) = left.pop() {
+        let mut arguments: Vec<&str> = path.iter().map(String::as_str).collect();
+        arguments.push("--help");
+        let help = run(&arguments);
+        assert_eq!((help.status, help.stderr.as_str()), (0, ""), "{path:?}");
+        let below = help.stdout.lines().skip_while(|line| *line != "Commands:").skip(1);
+        for line in below.take_while(|line| !line.is_empty()) {
+            let name = line.split_whitespace().next().expect("a name");
+            if name != "help" {
+                left.push([&path[..], &[name.to_owned()]].concat());
+            }
+        }
+        found.push(path);
+    }
+    found
+}
+
 #[test]
 fn help_shows_examples() {
-    let names =
-        ["demo", "serve", "call", "send", "listen", "methods", "ping", "decode", "completions"];
-    for name in names {
-        let help = run(&[name, "--help"]);
-        assert_eq!(help.status, 0);
-        assert!(help.stdout.contains("Example"), "{name}: {}", help.stdout);
+    let commands = every_command();
+    assert!(commands.len() > 20, "{commands:?}");
+    for path in commands {
+        let arguments: Vec<&str> = path.iter().map(String::as_str).chain(["--help"]).collect();
+        let help = run(&arguments).stdout;
+        let (_, examples) = help.split_once("Example").expect("examples");
+        assert!(examples.contains(&format!("cndt {}", path.join(" "))), "{path:?}: {help}");
     }
-    for name in ["send", "serve", "sign", "verify"] {
-        let help = run(&["webhook", name, "--help"]);
-        assert!(help.status == 0 && help.stdout.contains("Example"), "{name}: {}", help.stdout);
+}
+
+#[test]
+fn completions_know_every_command() {
+    let names: Vec<String> = every_command().into_iter().flatten().collect();
+    for shell in ["bash", "zsh", "fish"] {
+        let script = run(&["completions", shell]);
+        assert_eq!((script.status, script.stderr.as_str()), (0, ""), "{shell}");
+        for name in &names {
+            assert!(script.stdout.contains(name.as_str()), "{name} in {shell}");
+        }
     }
+    // The one shell that is everywhere reads it.
+    let script = run(&["completions", "bash"]).stdout;
+    let reads = std::process::Command::new("bash").args(["-n", "-c", &script]).status();
+    assert!(reads.expect("bash runs").success());
+    assert_eq!(run(&["completions", "tcsh"]).status, 2);
 }
 
 #[test]

@@ -141,6 +141,12 @@ fn protocols_that_are_met_on_the_wrong_port_are_named() {
     let ssh = peer(b"SSH-2.0-someone\r\n");
     let words = refused(&["ping", &ssh]);
     says(&words, &["no CNDT peer", "begins with `SSH-2.0-someone`"]);
+    for (address, words) in [(&serve.address, "CNDT is spoken"), (&jsonrpc, "JSON-RPC is spoken")] {
+        let url = format!("http://{address}/hook");
+        let ran = run(&["webhook", "send", &url, "a=b", "--retries", "0"]);
+        assert_eq!((ran.status, ran.stdout.as_str()), (3, ""), "{ran:?}");
+        says(&ran.stderr, &[words]);
+    }
     // What an address says of itself is believed.
     let ran = run(&["ping", &format!("jsonrpc://{jsonrpc}")]);
     assert_eq!(ran.status, 2, "{ran:?}");
@@ -164,6 +170,10 @@ fn tls_and_no_tls_are_told_apart() {
     // Plain against TLS.
     says(&refused(&["ping", &place]), &["TLS is spoken there: use cndts://"]);
     says(&refused(&["jsonrpc", "call", &jsonrpc, "add"]), &["use jsonrpcs://"]);
+    let url = format!("http://{place}/hook");
+    let ran = run(&["webhook", "send", &url, "a=b", "--retries", "0"]);
+    assert_eq!(ran.status, 3, "{ran:?}");
+    says(&ran.stderr, &["TLS is spoken there: use https://"]);
     // TLS against plain.
     let mut plain = Serve::start(&["--jsonrpc", "127.0.0.1:0"]);
     let address = format!("cndts://{}", plain.address);
@@ -172,6 +182,11 @@ fn tls_and_no_tls_are_told_apart() {
     let address = plain.next_address().replace("jsonrpc:", "jsonrpcs:");
     let words = refused(&["jsonrpc", "call", &address, "add", "--tls-ca", &certificate]);
     says(&words, &["no TLS is spoken there: use jsonrpc://"]);
+    let web = peer(b"HTTP/1.0 400 Bad Request\r\n\r\n");
+    let url = format!("https://{web}/hook");
+    let ran = run(&["webhook", "send", &url, "a=b", "--retries", "0", "--tls-ca", &certificate]);
+    assert_eq!(ran.status, 3, "{ran:?}");
+    says(&ran.stderr, &["no TLS is spoken there: use http://"]);
     // Certificates.
     says(&refused(&["ping", &secure]), &["no TLS", "--tls-ca"]);
     let words = refused(&["ping", &secure, "--tls-ca", &certificate]);

@@ -22,6 +22,7 @@ use doctor::DOCTOR_EXAMPLES;
 pub(crate) use doctor::DoctorArgs;
 use serve::SERVE_EXAMPLES;
 pub(crate) use serve::{ServeArgs, SlowClientName};
+use webhook::WEBHOOK_EXAMPLES;
 pub(crate) use webhook::{OutboxCommand, OutboxListArgs, OutboxRetryArgs};
 pub(crate) use webhook::{
     WebhookCommand, WebhookKeys, WebhookSendArgs, WebhookServeArgs, WebhookSignArgs,
@@ -36,11 +37,20 @@ pub(crate) use webhook::{
 /// Exit status: 0 success; 1 the peer answered with an error; 2 wrong usage; 3 could not connect or
 /// log in; 4 timed out.
 #[derive(Debug, Parser)]
-#[command(name = "cndt", version, arg_required_else_help = true)]
+#[command(name = "cndt", version, arg_required_else_help = true, after_help = EXAMPLES)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,
 }
+
+const EXAMPLES: &str = "\
+Examples:
+  cndt demo
+  CNDT_PASSWORD=secret cndt serve --bind 127.0.0.1:8080
+  CNDT_PASSWORD=secret cndt call 127.0.0.1:8080 add a:=10 b:=20
+  cndt doctor 127.0.0.1:8080
+
+Every command has examples of its own: cndt call --help";
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -75,16 +85,19 @@ pub(crate) enum Command {
     #[command(after_help = DECODE_EXAMPLES)]
     Decode(DecodeArgs),
     /// Speaks JSON-RPC 2.0 over TCP
+    #[command(after_help = JSONRPC_EXAMPLES)]
     Jsonrpc {
         #[command(subcommand)]
         command: JsonRpcCommand,
     },
     /// Sends, receives, signs and verifies webhooks
+    #[command(after_help = WEBHOOK_EXAMPLES)]
     Webhook {
         #[command(subcommand)]
         command: WebhookCommand,
     },
     /// Makes what a server stores instead of a password
+    #[command(after_help = HASH_EXAMPLES)]
     Password {
         #[command(subcommand)]
         command: PasswordCommand,
@@ -205,8 +218,9 @@ Examples:
   cndt methods localhost:8080
   cndt methods localhost:8080 --json | jq -r '.[].name'";
 const PING_EXAMPLES: &str = "\
-Example:
-  cndt ping localhost:8080 --count 5";
+Examples:
+  cndt ping localhost:8080 --count 5
+  cndt ping localhost:8080 --json | jq .median_ms";
 const DECODE_EXAMPLES: &str = "\
 Examples:
   cndt decode capture.bin
@@ -222,6 +236,9 @@ Captures are told by their first bytes. TCP connections on any port are put toge
 has in front: time of capture, source -> destination, time since the frame that it answers. What is
 missing in a capture is told, and frames are read on behind it.";
 
+const JSONRPC_EXAMPLES: &str = "\
+Example:
+  cndt jsonrpc call localhost:9001 add a:=10 b:=20";
 const JSONRPC_CALL_EXAMPLES: &str = "\
 Examples:
   cndt jsonrpc call localhost:9001 add a:=10 b:=20
@@ -365,6 +382,9 @@ pub(crate) struct PingArgs {
     /// How many pings
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) count: u32,
+    /// Prints a JSON object instead of lines
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]

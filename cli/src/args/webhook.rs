@@ -17,6 +17,7 @@ pub(crate) enum WebhookCommand {
     #[command(after_help = SEND_EXAMPLES)]
     Send(WebhookSendArgs),
     /// Shows and retries what `send --outbox` has accepted and not delivered
+    #[command(after_help = OUTBOX_EXAMPLES)]
     Outbox {
         #[command(subcommand)]
         command: OutboxCommand,
@@ -29,6 +30,10 @@ pub(crate) enum WebhookCommand {
     Verify(WebhookVerifyArgs),
 }
 
+pub(super) const WEBHOOK_EXAMPLES: &str = "\
+Examples:
+  cndt webhook serve --bind 127.0.0.1:8080 --on '/echo=cat'
+  cndt webhook send http://127.0.0.1:8080/echo event=test id:=7";
 const SERVE_EXAMPLES: &str = "\
 Examples:
   CNDT_WEBHOOK_SECRET=your-secret-key cndt webhook serve --bind 127.0.0.1:8080

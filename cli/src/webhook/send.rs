@@ -6,7 +6,7 @@ use std::io::{self, BufRead, IsTerminal};
 use cndt_tokio::webhook::{
     Keys, WebhookAnswer, WebhookClientDescriptor, WebhookError, WebhookFailure,
 };
-use cndt_tokio::{ErrorCode, RpcError, WebhookClient};
+use cndt_tokio::{Address, ConnectErrorKind, ErrorCode, RpcError, WebhookClient};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
@@ -14,6 +14,7 @@ use tokio::task::JoinHandle;
 use super::outbox;
 use crate::args::WebhookSendArgs;
 use crate::exit::Failure;
+use crate::probe::{self, Depth, Spoken};
 use crate::{out, params};
 
 pub(crate) async fn run(arguments: WebhookSendArgs) -> Result<(), Failure> {
@@ -39,8 +40,10 @@ pub(crate) async fn run(arguments: WebhookSendArgs) -> Result<(), Failure> {
         Some(path) => batch(&client, lines(path)?, arguments.parallel).await,
         None => {
             let payload = params::value(&arguments.body)?;
-            let answer = client.send(&payload).await.map_err(failure)?;
-            out::line(&told(&answer))
+            match client.send(&payload).await {
+                Ok(answer) => out::line(&told(&answer)),
+                Err(error) => Err(explained(error, &arguments.url).await),
+            }
         }
     }
 }
@@ -145,6 +148,50 @@ fn told(answer: &WebhookAnswer) -> String {
 
 fn code(error: &WebhookError) -> Option<u16> {
     error.status().map(|status| status.as_u16())
+}
+
+/// What becomes of a webhook whose receiver may speak something else: it is asked.
+async fn explained(error: WebhookError, url: &str) -> Failure {
+    let is_doubtful = match &error.failure {
+        WebhookFailure::Lost(_) => true,
+        WebhookFailure::Connect(kind) => matches!(kind, ConnectErrorKind::Tls { .. }),
+        WebhookFailure::Config(_)
+        | WebhookFailure::Encode(_)
+        | WebhookFailure::TimedOut { .. }
+        | WebhookFailure::Expired
+        | WebhookFailure::Entropy(_)
+        | WebhookFailure::Full { .. }
+        | WebhookFailure::Stopped
+        | WebhookFailure::Blocked { .. }
+        | WebhookFailure::Proxy(_)
+        | WebhookFailure::Status(_) => false,
+    };
+    let failure = failure(error);
+    let Some((is_tls, place)) = place(url).filter(|_| is_doubtful) else { return failure };
+    let spoken = probe::identify(&place, Depth::Polite).await.spoken;
+    let advice = match spoken.first() {
+        Some(Spoken::Tls) if !is_tls => format!("TLS is spoken there: use https://{place}"),
+        Some(Spoken::Http) if is_tls => format!("no TLS is spoken there: use http://{place}"),
+        Some(Spoken::Cndt | Spoken::Netconduit) => {
+            format!("CNDT is spoken there: use `cndt send {place} TYPE`")
+        }
+        Some(Spoken::JsonRpc) => {
+            format!("JSON-RPC is spoken there: use `cndt jsonrpc call {place} METHOD`")
+        }
+        Some(Spoken::Tls | Spoken::Http | Spoken::Other(_)) | None => return failure,
+    };
+    Failure::Connection(format!("{}; {advice}", failure.into_words()))
+}
+
+/// Whether a URL wants TLS, and where it leads to.
+fn place(url: &str) -> Option<(bool, Address)> {
+    let (scheme, rest) = url.split_once("://")?;
+    let is_tls = scheme == "https";
+    let authority = rest.split(['/', '?', '#']).next()?;
+    let authority = authority.rsplit('@').next()?;
+    let port = if is_tls { 443 } else { 80 };
+    let address = authority.parse().or_else(|_| format!("{authority}:{port}").parse());
+    Some((is_tls, address.ok()?))
 }
 
 fn failure(error: WebhookError) -> Failure {
