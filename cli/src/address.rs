@@ -27,10 +27,10 @@ impl Address {
     /// # Errors
     /// The words for an address that says otherwise.
     pub(crate) fn is_cndt(&self) -> Result<(), String> {
-        match self.is_jsonrpc {
-            true => Err(format!("{self} speaks JSON-RPC: use `cndt jsonrpc call`")),
-            false => Ok(()),
+        if self.is_jsonrpc {
+            return Err(format!("{self} speaks JSON-RPC: use `cndt jsonrpc call`"));
         }
+        Ok(())
     }
 }
 

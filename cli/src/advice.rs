@@ -70,11 +70,10 @@ pub(crate) async fn failure(error: ConnectError, address: &Address, wanted: Want
 /// What the connection that a call was lost on may have been.
 pub(crate) async fn lost(words: &str, address: &Address, wanted: Wanted) -> Failure {
     let spoken = probe::identify(&address.place, Depth::Polite).await.spoken;
-    let advice = match spoken.iter().any(|spoken| fits(spoken, address, wanted)) {
-        // It speaks what it should: whatever happened has happened for another reason.
-        true => String::new(),
-        false => format!("; {}", mismatch(&spoken, address, wanted)),
-    };
+    // One that speaks what it should has hung up for another reason.
+    let is_right = spoken.iter().any(|spoken| fits(spoken, address, wanted));
+    let advice =
+        if is_right { String::new() } else { format!("; {}", mismatch(&spoken, address, wanted)) };
     Failure::Connection(format!("{words}{advice}"))
 }
 
@@ -190,9 +189,10 @@ fn closed(reason: &CloseReason, io: Option<&io::Error>, address: &Address, wante
         CloseReason::AuthTimeout { after } => Why::Doubtful(format!("no login within {after:?}")),
         CloseReason::TransportLost => {
             let words = io.map_or_else(|| reason.to_string(), |io| format!("{reason} ({io})"));
-            match wants_certificate(&words) {
-                true => Why::Known(format!("{words}; {SHOW_CERTIFICATE}")),
-                false => Why::Doubtful(words),
+            if wants_certificate(&words) {
+                Why::Known(format!("{words}; {SHOW_CERTIFICATE}"))
+            } else {
+                Why::Doubtful(words)
             }
         }
         CloseReason::Local

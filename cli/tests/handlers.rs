@@ -250,3 +250,17 @@ fn a_signal_lets_a_command_finish() {
     assert_eq!(ran.json(), json!(7));
     assert_eq!(serve.wait(), 0);
 }
+
+#[test]
+fn a_server_that_ends_leaves_no_command_behind() {
+    let sleeper = Sleeper::new();
+    let slow = format!("slow={}", sleeper.line());
+    let serve = Serve::start(&["--rpc", &slow, "--shutdown-timeout", "1s"]);
+    let caller = command(&["call", &serve.address, "slow"]).spawn().expect("the command runs");
+    sleeper.begins();
+    serve.signal("TERM");
+    assert_eq!(serve.wait(), 0);
+    sleeper.ends();
+    let ran: Ran = caller.wait_with_output().expect("it ends").into();
+    assert_ne!(ran.status, 0, "{ran:?}");
+}

@@ -42,7 +42,7 @@ Examples:
 
 The address is printed first, then each delivery as {path, id, timestamp, payload}. A COMMAND is run by
 the shell with the payload on its stdin; what it prints is the JSON result, and a status other than 0 an
-error with its stderr. Without a secret, anybody's webhooks are taken.";
+error with its stderr. Secrets are not in its environment. Without a secret, anybody's webhooks are taken.";
 /// What can be done with an outbox.
 #[derive(Debug, Subcommand)]
 pub(crate) enum OutboxCommand {

@@ -52,19 +52,19 @@ pub(crate) async fn run(arguments: BenchArgs) -> Result<(), Failure> {
     let begun = Instant::now();
     let until = begun + arguments.duration;
     let mut load = workload.start(&clients, &tally, arguments.in_flight);
-    let mut is_interrupted = true;
+    let mut ending = Ending::Interrupted;
     let work = async {
         bar.watch(&tally, begun, arguments.duration, load.ended(until)).await;
-        is_interrupted = false;
+        ending = Ending::Regular;
     };
     signals.or(work).await;
     let took = begun.elapsed();
     drop(load);
-    let report = Report::new(&arguments, &workload, &tally, took, is_interrupted);
+    let report = Report::new(&arguments, &workload, &tally, took, ending);
     bar.clear();
-    report.print(arguments.json)?;
+    report.print()?;
     say_goodbye(clients).await;
-    verdict(&tally, took, is_interrupted)
+    verdict(&tally, took, ending)
 }
 
 fn is_jsonrpc(arguments: &BenchArgs) -> bool {
@@ -79,6 +79,15 @@ fn descriptor(arguments: &BenchArgs) -> Result<ClientDescriptor, Failure> {
         client::descriptor(target)?
     };
     Ok(descriptor)
+}
+
+/// How the load came to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ending {
+    /// The time is over, or nobody is left to call.
+    Regular,
+    /// By a signal.
+    Interrupted,
 }
 
 /// What is done all the time.
@@ -172,7 +181,7 @@ async fn say_goodbye(clients: Vec<ClientHandle>) {
     while leaving.join_next().await.is_some() {}
 }
 
-fn verdict(tally: &Tally, took: Duration, is_interrupted: bool) -> Result<(), Failure> {
+fn verdict(tally: &Tally, took: Duration, ending: Ending) -> Result<(), Failure> {
     let (calls, errors) = (tally.calls(), tally.errors());
     match tally.first_miss() {
         Some(first) if calls == 0 => return Err(first.into_failure()),
@@ -181,7 +190,7 @@ fn verdict(tally: &Tally, took: Duration, is_interrupted: bool) -> Result<(), Fa
             let words = exit::printable(&format!("warning: {share}; the first: {first}"));
             exit::print_error_line(&words);
         }
-        None if calls == 0 && !is_interrupted => {
+        None if calls == 0 && ending == Ending::Regular => {
             return Err(Failure::TimedOut(format!(
                 "no answer came within {took:.1?}; --duration gives it longer"
             )));

@@ -6,7 +6,7 @@ use hdrhistogram::Histogram;
 use indicatif::HumanCount;
 use serde_json::{Value, json};
 
-use super::{Tally, Workload};
+use super::{Ending, Tally, Workload};
 use crate::args::BenchArgs;
 use crate::exit::Failure;
 use crate::{json, out};
@@ -23,7 +23,7 @@ pub(super) struct Report<'a> {
     errors: u64,
     first_error: Option<String>,
     took: Duration,
-    is_interrupted: bool,
+    ending: Ending,
     latencies: Option<Histogram<u64>>,
 }
 
@@ -40,7 +40,7 @@ impl<'a> Report<'a> {
         workload: &'a Workload,
         tally: &Tally,
         took: Duration,
-        is_interrupted: bool,
+        ending: Ending,
     ) -> Self {
         let (method, size) = match workload {
             Workload::Calls(call) => (call.method.as_str(), call.size),
@@ -56,13 +56,13 @@ impl<'a> Report<'a> {
             errors: tally.errors(),
             first_error: tally.first_miss().map(|miss| miss.to_string()),
             took,
-            is_interrupted,
+            ending,
             latencies,
         }
     }
 
-    pub(super) fn print(&self, json: bool) -> Result<(), Failure> {
-        if json { out::line(&self.json().to_string()) } else { self.table() }
+    pub(super) fn print(&self) -> Result<(), Failure> {
+        if self.arguments.json { out::line(&self.json().to_string()) } else { self.table() }
     }
 
     fn calls_per_second(&self) -> f64 {
@@ -127,7 +127,7 @@ impl<'a> Report<'a> {
             "connections": connections,
             "in_flight": in_flight,
             "seconds": self.took.as_secs_f64(),
-            "interrupted": self.is_interrupted,
+            "interrupted": self.ending == Ending::Interrupted,
             "calls": self.calls,
             "calls_per_second": self.calls_per_second(),
             "megabytes_per_second": self.megabytes_per_second(),
@@ -146,7 +146,10 @@ impl<'a> Report<'a> {
             "{method}, {} bytes, {connections} × {in_flight} for {:.1} s{}",
             self.size,
             self.took.as_secs_f64(),
-            if self.is_interrupted { ", interrupted" } else { "" }
+            match self.ending {
+                Ending::Regular => "",
+                Ending::Interrupted => ", interrupted",
+            }
         ))?;
         out::line(&format!("calls    {}", HumanCount(self.calls)))?;
         out::line(&format!("calls/s  {}", HumanCount(self.calls_per_second() as u64)))?;

@@ -16,9 +16,8 @@ use crate::{client, jsonrpc};
 use report::{Check, Report, State};
 
 pub(crate) async fn run(arguments: DoctorArgs) -> Result<(), Failure> {
-    let DoctorArgs { target, json } = &arguments;
-    let mut report = Report::new(target.address.to_string(), *json);
-    examine(target, &mut report).await?;
+    let mut report = Report::new(&arguments);
+    examine(&arguments.target, &mut report).await?;
     report.end()
 }
 

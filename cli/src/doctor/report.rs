@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
+use crate::args::DoctorArgs;
 use crate::exit::{self, Failure};
 use crate::out;
 
@@ -87,7 +88,8 @@ pub(super) struct Report {
 }
 
 impl Report {
-    pub(super) fn new(address: String, json: bool) -> Self {
+    pub(super) fn new(arguments: &DoctorArgs) -> Self {
+        let (address, json) = (arguments.target.address.to_string(), arguments.json);
         Self { address, json, colour: exit::stdout_takes_colour(), checks: Vec::new() }
     }
 

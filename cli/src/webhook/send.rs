@@ -220,3 +220,22 @@ fn failure(error: WebhookError) -> Failure {
         | WebhookFailure::Status(_) => Failure::Connection(words),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::place;
+
+    #[test]
+    fn urls_lead_somewhere() {
+        for (url, is_tls, address) in [
+            ("http://host/a?b", false, "host:80"),
+            ("https://host", true, "host:443"),
+            ("http://host:8080#x", false, "host:8080"),
+            ("https://user:word@[::1]:1/", true, "[::1]:1"),
+        ] {
+            let (tls, found) = place(url).expect(url);
+            assert_eq!((tls, found.to_string().as_str()), (is_tls, address));
+        }
+        assert!(place("host").is_none());
+    }
+}
