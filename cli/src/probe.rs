@@ -12,7 +12,7 @@ use tokio::time::{Instant, timeout};
 use crate::exit;
 
 /// How long one question waits for its answer.
-const PATIENCE: Duration = Duration::from_millis(1500);
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Discovery, as JSON-RPC names it.
 const JSONRPC_QUESTION: &[u8] =
