@@ -163,7 +163,10 @@ fn closed(reason: &CloseReason, io: Option<&io::Error>, address: &Address, wante
             RefusalCode::AuthFailed | RefusalCode::Unspecified => {
                 Why::Known(format!("{reason} (--user, CNDT_PASSWORD or --password-file)"))
             }
-            RefusalCode::Busy | RefusalCode::Protocol => Why::Known(reason.to_string()),
+            RefusalCode::Busy => {
+                Why::Known(format!("{reason}; `cndt serve --max-connections N` has more room"))
+            }
+            RefusalCode::Protocol => Why::Known(reason.to_string()),
         },
         CloseReason::OtherDialect(other) => Why::Known(dialect(*other)),
         CloseReason::Wire(error) => match &error.kind {

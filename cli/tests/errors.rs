@@ -99,6 +99,13 @@ fn a_wrong_password_is_told_as_one() {
 }
 
 #[test]
+fn a_full_server_is_told_as_one() {
+    let serve = Serve::start(&["--max-connections", "1"]);
+    let words = refused(&["bench", &serve.address, "--connections", "2"]);
+    says(&words, &["Server is full", "--max-connections"]);
+}
+
+#[test]
 fn the_other_dialect_is_named() {
     let (strong, weak) = (Serve::start(&[]), Serve::start(&["--accept", "netconduit"]));
     let words = refused(&["ping", &weak.address]);

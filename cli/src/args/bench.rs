@@ -9,12 +9,13 @@ Examples:
   cndt bench localhost:8080
   cndt bench localhost:8080 --workload add --in-flight 1
   cndt bench localhost:8080 --workload echo --size 65536 --in-flight 16 --duration 10s
-  cndt bench localhost:8080 --workload push --connections 100
+  cndt bench localhost:8080 --workload push --connections 50
   cndt bench localhost:8080 --method greet name=World --json | jq .latency_ms.p99
   cndt bench localhost:9001 --jsonrpc --workload add
 
 Latencies are those of calls that were answered within the time; logging in is not counted. The workloads
-want the methods of `cndt serve`. Ctrl-C ends early and prints what was measured. Exit status: 1 if every
+want the methods of `cndt serve`, and push one connection more than it says: beyond 99 the server needs a
+larger --max-connections. Ctrl-C ends early and prints what was measured. Exit status: 1 if every
 call failed.";
 
 /// What is called.
