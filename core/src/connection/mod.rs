@@ -421,7 +421,8 @@ impl Connection {
         let was_saturated = self.link.is_saturated();
         let event = self.link.events.pop(with_deliveries)?;
         if matches!(event, Event::Message(_) | Event::Request(_)) {
-            if let Some(open) = self.phase.open_mut() {
+            // Only a peer that was paused has anything to be told by a queue that drains.
+            if let Some(open) = self.phase.open_mut().filter(|open| open.pauses_peer()) {
                 open.watch_inbox(&mut self.link);
             }
             if was_saturated && !self.link.is_saturated() {

@@ -199,18 +199,13 @@ impl<'a> Reader<'a> {
     }
 
     /// Passes over exactly these bytes. False, and nothing happens, when others are here.
+    #[inline]
     pub(super) fn pass(&mut self, bytes: &[u8]) -> bool {
         let is_here = self.bytes.get(self.at..).is_some_and(|rest| rest.starts_with(bytes));
         if is_here {
             self.at = self.at.saturating_add(bytes.len());
         }
         is_here
-    }
-
-    /// Passes over this key of less than 32 bytes, in its shortest form. False when it is not here.
-    pub(super) fn pass_short_key(&mut self, key: &str) -> bool {
-        let marker = u8::try_from(key.len()).map_or(0xc1, |length| 0xa0 | length);
-        self.pass(&[marker]) && self.pass(key.as_bytes())
     }
 
     /// Passes over the key of a pair. Gives its bytes if it is text: other keys are no envelope's.
@@ -266,10 +261,15 @@ impl<'a> Reader<'a> {
     /// for UTF-8; whoever reads it as text does that.
     pub fn skip(&mut self) -> Result<Range<usize>, MessageError> {
         let start = self.at;
+        let mut shape = self.shape()?;
+        if let Shape::Leaf(length) | Shape::Str(length) | Shape::Bin(length) = shape {
+            self.take(length)?;
+            return Ok(start..self.at);
+        }
+        let mut value_at = start;
         let mut open = Levels::default();
         loop {
-            let value_at = self.at;
-            let inside = match self.shape()? {
+            let inside = match shape {
                 Shape::Leaf(length) | Shape::Str(length) | Shape::Bin(length) => {
                     self.take(length)?;
                     0
@@ -291,6 +291,8 @@ impl<'a> Reader<'a> {
             } else if !open.close_one() {
                 return Ok(start..self.at);
             }
+            value_at = self.at;
+            shape = self.shape()?;
         }
     }
 

@@ -199,7 +199,7 @@ pub fn read_message(
     payload: &Bytes,
     bounds: impl Into<Bounds>,
 ) -> Result<MessageBody, MessageError> {
-    let (name, data) = read_pair(payload, bounds.into(), "type", "data")?;
+    let (name, data) = read_pair(payload, bounds.into(), TYPE, DATA)?;
     Ok(MessageBody { name, data })
 }
 
@@ -211,22 +211,35 @@ pub fn read_request(
     payload: &Bytes,
     bounds: impl Into<Bounds>,
 ) -> Result<RequestBody, MessageError> {
-    let (method, params) = read_pair(payload, bounds.into(), "method", "params")?;
+    let (method, params) = read_pair(payload, bounds.into(), METHOD, PARAMS)?;
     Ok(RequestBody { method, params })
 }
 
+/// A key of a pair, and the bytes that usually stand before its value.
+#[derive(Debug, Clone, Copy)]
+struct Key {
+    name: &'static str,
+    before: &'static [u8],
+}
+
+const TYPE: Key = Key { name: "type", before: b"\x82\xa4type" };
+const DATA: Key = Key { name: "data", before: b"\xa4data" };
+const METHOD: Key = Key { name: "method", before: b"\x82\xa6method" };
+const PARAMS: Key = Key { name: "params", before: b"\xa6params" };
+
+#[inline]
 fn read_pair(
     payload: &Bytes,
     bounds: Bounds,
-    name_key: &'static str,
-    body_key: &'static str,
+    name_key: Key,
+    body_key: Key,
 ) -> Result<(Text, Bytes), MessageError> {
     if let Some((name, body)) = read_usual_pair(payload, bounds, name_key, body_key)
         && let Some(name) = Text::from_utf8(payload.slice_ref(name))
     {
         return Ok((name, payload.slice(body)));
     }
-    read_any_pair(payload, bounds, name_key, body_key)
+    read_any_pair(payload, bounds, name_key.name, body_key.name)
 }
 
 fn read_any_pair(
@@ -247,17 +260,17 @@ fn read_any_pair(
 
 /// The pair as nearly everybody writes it, in this order and nothing else: half as dear to read as
 /// any map. `None` says nothing but that it is written in another way.
-fn read_usual_pair<'a>(
-    payload: &'a [u8],
+#[inline]
+fn read_usual_pair(
+    payload: &[u8],
     bounds: Bounds,
-    name_key: &str,
-    body_key: &str,
-) -> Option<(&'a [u8], Range<usize>)> {
+    name_key: Key,
+    body_key: Key,
+) -> Option<(&[u8], Range<usize>)> {
     let mut reader = Reader::new(payload, bounds);
-    reader.pass(&[0x82]).then_some(())?;
-    reader.pass_short_key(name_key).then_some(())?;
+    reader.pass(name_key.before).then_some(())?;
     let name = reader.text().ok()?;
-    reader.pass_short_key(body_key).then_some(())?;
+    reader.pass(body_key.before).then_some(())?;
     let body = reader.skip().ok()?;
     reader.end().ok()?;
     Some((name, body))
@@ -460,7 +473,7 @@ mod tests {
     proptest! {
         #[test]
         fn pairs_are_read_alike_however_they_are_read(payload in payload()) {
-            let usual = read_pair(&payload, BOUNDS, "method", "params");
+            let usual = read_pair(&payload, BOUNDS, METHOD, PARAMS);
             let any = read_any_pair(&payload, BOUNDS, "method", "params");
             prop_assert_eq!(usual, any);
         }
@@ -478,7 +491,7 @@ mod tests {
     fn the_usual_ways_are_taken() {
         let mut out = BytesMut::new();
         write_request(&mut out, "add", &super::super::Raw(&[0x92, 1, 2])).unwrap();
-        assert!(read_usual_pair(&out, BOUNDS, "method", "params").is_some());
+        assert!(read_usual_pair(&out, BOUNDS, METHOD, PARAMS).is_some());
         out.clear();
         let nothing = Beside::default();
         write_result(&mut out, Dialect::Cndt, &super::super::Raw(&[7]), &nothing).unwrap();
