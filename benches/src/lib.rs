@@ -4,7 +4,11 @@
 //! [`sockets::Peer`] and [`sockets::System`], and hand them to [`sockets::main`].
 #![forbid(unsafe_code)]
 
+pub mod allocations;
+mod memory;
 mod pair;
+pub mod report;
 pub mod sockets;
 
+pub use memory::Memory;
 pub use pair::{Pair, serve};

@@ -57,6 +57,7 @@ pub use results::{Machine, Outcome, Results, Run};
 pub use stats::{Spread, ratios};
 pub use system::{Announce, System};
 pub use table::markdown;
+pub(crate) use table::{sweep_metric, sweep_size};
 pub use workload::{Column, Shape, WORKLOADS, Workload};
 
 /// Why a measurement failed, for people.
