@@ -73,7 +73,8 @@ impl Peer for RedisPeer {
 
     async fn add(&self, a: i64, b: i64) -> Result<i64> {
         // The sum is of all calls, so it proves nothing.
-        let _: i64 = cmd("INCRBY").arg("sum").arg(b).query_async(&mut self.connection.clone()).await?;
+        let _: i64 =
+            cmd("INCRBY").arg("sum").arg(b).query_async(&mut self.connection.clone()).await?;
         Ok(a + b)
     }
 

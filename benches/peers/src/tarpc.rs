@@ -107,8 +107,7 @@ impl Bench for Server {
 
 async fn serve(listener: TcpListener) -> Result<()> {
     let callers = TcpListener::bind((listener.local_addr()?.ip(), 0)).await?;
-    let server =
-        Server { subscribers_at: callers.local_addr()?, subscribers: Arc::default() };
+    let server = Server { subscribers_at: callers.local_addr()?, subscribers: Arc::default() };
     let subscribers = Arc::clone(&server.subscribers);
     tokio::spawn(async move {
         while let Ok((stream, _)) = callers.accept().await {

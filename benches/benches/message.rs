@@ -1,0 +1,129 @@
+//! Envelopes, and parameters as JSON.
+#![allow(missing_docs, reason = "criterion's macros generate undocumented items")]
+
+use std::hint::black_box;
+
+use bytes::BytesMut;
+use cndt_core::message::{Body, BodyError, Typed, from_slice, rpc};
+use cndt_core::rpc::{Beside, RpcError};
+use cndt_core::wire::{Dialect, Kind};
+use criterion::{Criterion, criterion_group, criterion_main};
+use serde::{Deserialize, Serialize};
+
+const DEPTH_MAX: usize = 64;
+
+#[derive(Serialize, Deserialize)]
+struct Add {
+    a: i64,
+    b: i64,
+}
+
+fn written(write: impl FnOnce(&mut BytesMut)) -> bytes::Bytes {
+    let mut out = BytesMut::new();
+    write(&mut out);
+    out.freeze()
+}
+
+fn reading(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("envelope, read");
+    let request =
+        written(|out| drop(rpc::write_request(out, "add", &Typed(&Add { a: 10, b: 20 }))));
+    group.bench_function("request", |bencher| {
+        bencher.iter(|| black_box(rpc::read_request(black_box(&request), DEPTH_MAX)));
+    });
+    group.bench_function("request, parameters typed", |bencher| {
+        bencher.iter(|| {
+            let request = rpc::read_request(black_box(&request), DEPTH_MAX);
+            black_box(request.ok().map(|request| from_slice::<Add>(&request.params)))
+        });
+    });
+    let message = written(|out| drop(rpc::write_message(out, "news", &Typed(&"hello"))));
+    group.bench_function("message", |bencher| {
+        bencher.iter(|| black_box(rpc::read_message(black_box(&message), DEPTH_MAX)));
+    });
+    let (beside, error) = (Beside::default(), RpcError::permission_denied("admins only"));
+    for dialect in [Dialect::Cndt, Dialect::Netconduit] {
+        let result = written(|out| drop(rpc::write_result(out, dialect, &Typed(&30), &beside)));
+        group.bench_function(format!("result, {dialect}"), |bencher| {
+            bencher.iter(|| {
+                let result = black_box(&result);
+                black_box(rpc::read_answer(dialect, Kind::RpcResponse, result, DEPTH_MAX))
+            });
+        });
+        let failure = written(|out| rpc::write_error(out, dialect, &error));
+        let kind = rpc::error_kind(dialect);
+        group.bench_function(format!("error, {dialect}"), |bencher| {
+            bencher.iter(|| {
+                black_box(rpc::read_answer(dialect, kind, black_box(&failure), DEPTH_MAX))
+            });
+        });
+    }
+    group.finish();
+}
+
+fn writing(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("envelope, write");
+    let mut out = BytesMut::with_capacity(256);
+    group.bench_function("request", |bencher| {
+        bencher.iter(|| {
+            out.clear();
+            let _ = rpc::write_request(&mut out, "add", &Typed(black_box(&Add { a: 10, b: 20 })));
+        });
+    });
+    group.bench_function("message", |bencher| {
+        bencher.iter(|| {
+            out.clear();
+            let _ = rpc::write_message(&mut out, "news", &Typed(black_box("hello")));
+        });
+    });
+    let beside = Beside::default();
+    for dialect in [Dialect::Cndt, Dialect::Netconduit] {
+        group.bench_function(format!("result, {dialect}"), |bencher| {
+            bencher.iter(|| {
+                out.clear();
+                let _ = rpc::write_result(&mut out, dialect, &Typed(black_box(&30)), &beside);
+            });
+        });
+    }
+    group.finish();
+}
+
+#[derive(Serialize)]
+struct Order<'a> {
+    id: u64,
+    customer: &'a str,
+    lines: Vec<(&'a str, u32, f64)>,
+    paid: bool,
+}
+
+/// A body that has no JSON of its own.
+struct Plain<'a, T>(&'a T);
+
+impl<T: Serialize> Body for Plain<'_, T> {
+    fn write(&self, out: &mut BytesMut) -> Result<(), BodyError> {
+        Typed(self.0).write(out)
+    }
+}
+
+fn json(criterion: &mut Criterion) {
+    let line = ("a screw of steel", 12_u32, 0.25_f64);
+    let order = Order { id: 7, customer: "Ann", lines: vec![line; 20], paid: true };
+    let mut group = criterion.benchmark_group("parameters as JSON");
+    let mut out = BytesMut::with_capacity(4096);
+    group.bench_function("directly", |bencher| {
+        bencher.iter(|| {
+            out.clear();
+            let _ = black_box(Typed(black_box(&order)).write_json(&mut out));
+        });
+    });
+    group.bench_function("through MessagePack", |bencher| {
+        bencher.iter(|| {
+            out.clear();
+            let _ = black_box(Plain(black_box(&order)).write_json(&mut out));
+        });
+    });
+    group.finish();
+}
+
+criterion_group!(message, reading, writing, json);
+criterion_main!(message);
