@@ -1,3 +1,4 @@
+use std::fmt::Display;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -44,6 +45,9 @@ pub struct Arguments {
     /// Writes all numbers to this file.
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
+    /// Keeps what the file holds of other workloads and systems.
+    #[arg(long, requires = "json")]
+    pub append: bool,
     /// Accepted because cargo passes it.
     #[arg(long, hide = true)]
     pub bench: bool,
@@ -81,9 +85,14 @@ fn measure(systems: &[&dyn System], arguments: &Arguments) -> Result<()> {
     let results = run::run(&mut plan, |what| eprintln!("{what}"))?;
     print(&markdown(&results));
     if let Some(file) = &arguments.json {
-        let mut text = serde_json::to_string_pretty(&results)?;
-        text.push('\n');
-        std::fs::write(file, text).map_err(|error| format!("{}: {error}", file.display()))?;
+        let named = |error: &dyn Display| format!("{}: {error}", file.display());
+        let mut all = results.clone();
+        if arguments.append && file.exists() {
+            let text = std::fs::read_to_string(file).map_err(|error| named(&error))?;
+            all.follow(serde_json::from_str(&text).map_err(|error| named(&error))?);
+        }
+        let text = serde_json::to_string_pretty(&all)? + "\n";
+        std::fs::write(file, text).map_err(|error| named(&error))?;
     }
     match results.runs.iter().find_map(|run| run.failure()) {
         Some(words) => Err(format!("not everything could be measured: {words}").into()),

@@ -102,6 +102,21 @@ impl Results {
         self.runs.iter().find(|run| run.group == group && run.system == system)
     }
 
+    /// Puts what was measured before in front, but for what was measured again.
+    pub(super) fn follow(&mut self, mut before: Self) {
+        let is_again = |old: &Run| {
+            let same = |new: &Run| old.shape == new.shape && old.system == new.system;
+            self.runs.iter().any(|new| old.group == new.group && same(new))
+        };
+        before.runs.retain(|old| !is_again(old));
+        before.runs.append(&mut self.runs);
+        self.runs = before.runs;
+        let (now, before) = (&mut self.machine, before.machine);
+        now.took += before.took;
+        now.disturbed += before.disturbed;
+        now.foreign_percent_max = now.foreign_percent_max.max(before.foreign_percent_max);
+    }
+
     /// All systems, in the order of the plan.
     pub fn systems(&self) -> Vec<&str> {
         let mut systems: Vec<&str> = Vec::new();
@@ -138,4 +153,27 @@ fn said_by(program: &str, arguments: &[&str]) -> String {
         |_| "unknown".into(),
         |said| String::from_utf8_lossy(&said.stdout).trim().to_owned(),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_measured_again_is_replaced() {
+        let run = |system: &str, rounds: usize| Run {
+            group: "w1".into(),
+            shape: "calls:1x1x0".into(),
+            system: system.into(),
+            rounds: vec![Outcome::Failed("x".into()); rounds],
+        };
+        let machine = Machine { disturbed: 2, ..Machine::default() };
+        let before =
+            Results { machine: machine.clone(), runs: vec![run("raw", 1), run("tokio", 1)] };
+        let mut results = Results { machine, runs: vec![run("tokio", 3)] };
+        results.follow(before);
+        let found: Vec<_> =
+            results.runs.iter().map(|run| (run.system.as_str(), run.rounds.len())).collect();
+        assert_eq!((found, results.machine.disturbed), (vec![("raw", 1), ("tokio", 3)], 4));
+    }
 }
