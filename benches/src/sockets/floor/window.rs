@@ -19,8 +19,11 @@ use crate::sockets::clock::now;
 use crate::sockets::load::Window;
 use crate::sockets::{Hits, Metrics, Result, Task, push};
 
-/// Bytes that are written at once, unless one request is larger.
-const WRITE: usize = 64 * 1024;
+/// Bytes that are written at once: the largest window of the workloads.
+const WRITE: usize = 2 * 1024 * 1024;
+
+/// Bytes that are read at once of pushed messages.
+const READ: usize = 64 * 1024;
 
 pub(super) async fn dial(server: SocketAddr) -> Result<TcpStream> {
     let stream = TcpStream::connect(server).await?;
@@ -141,7 +144,7 @@ pub(super) async fn push(task: Task, receivers: usize) -> Result<Metrics> {
 }
 
 async fn count(mut stream: TcpStream, size: usize, hits: Hits) {
-    let (mut buffer, mut left) = (vec![0; WRITE], 0);
+    let (mut buffer, mut left) = (vec![0; READ], 0);
     while let Ok(read) = stream.read(&mut buffer).await
         && read > 0
     {
