@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use super::{Column, Results, Run, Shape, Spread, WORKLOADS, ratios};
@@ -64,10 +65,11 @@ fn sweep(out: &mut String, title: &str, systems: &[&str], runs: &[&Run]) {
     let _ = writeln!(out, "\n### {title}\n");
     let _ = writeln!(out, "| | {} |", systems.join(" | "));
     let _ = writeln!(out, "|---:|{}", "---:|".repeat(systems.len()));
-    let mut shapes: Vec<&str> = runs.iter().map(|run| run.shape.as_str()).collect();
-    shapes.dedup();
-    for shape in shapes {
-        let _ = write!(out, "| {} |", size_of(runs, shape));
+    // Systems may have been measured one after the other.
+    let sizes: BTreeMap<usize, &str> =
+        runs.iter().filter_map(|run| Some((size_of(run)?, run.shape.as_str()))).collect();
+    for (size, shape) in sizes {
+        let _ = write!(out, "| {} |", number(size as f64, 0));
         for system in systems {
             let run = runs.iter().find(|run| run.shape == shape && run.system == *system);
             let value = run.and_then(|run| run.spread(sweep_metric(&run.group)));
@@ -77,11 +79,9 @@ fn sweep(out: &mut String, title: &str, systems: &[&str], runs: &[&Run]) {
     }
 }
 
-/// The number in a shape that makes it a point of its sweep.
-fn size_of(runs: &[&Run], shape: &str) -> String {
-    let run = runs.iter().find(|run| run.shape == shape);
-    let size = run.and_then(|run| Some(sweep_size(&run.group, run.shape().ok()?)));
-    size.map_or_else(|| shape.to_owned(), |size| number(size as f64, 0))
+/// What makes a run a point of its sweep.
+fn size_of(run: &Run) -> Option<usize> {
+    Some(sweep_size(&run.group, run.shape().ok()?))
 }
 
 /// What a sweep is about.
@@ -160,5 +160,18 @@ mod tests {
         let runs = vec![run("raw", [100.0, 200.0]), run("tokio", [50.0, 100.0])];
         let text = markdown(&Results { machine: Machine::default(), runs });
         assert!(text.contains("| tokio | 75 (50–100) | – | – | 0.50 |"), "{text}");
+    }
+
+    #[test]
+    fn a_size_has_one_line_however_it_was_measured() {
+        let run = |system: &str, outstanding: usize| Run {
+            group: "outstanding".into(),
+            shape: format!("calls:1x{outstanding}x0"),
+            system: system.into(),
+            rounds: vec![Outcome::Measured(Metrics::from([("calls_per_s".into(), 7.0)]))],
+        };
+        let runs = vec![run("raw", 2), run("raw", 1), run("tokio", 1), run("tokio", 2)];
+        let text = markdown(&Results { machine: Machine::default(), runs });
+        assert!(text.ends_with("| 1 | 7 | 7 |\n| 2 | 7 | 7 |\n"), "{text}");
     }
 }
