@@ -4,6 +4,7 @@
 use std::hint::black_box;
 use std::time::Duration;
 
+use bytes::Bytes;
 use cndt_benches::{Pair, serve};
 use cndt_core::connection::{Event, Format, Overflow, SharedMessage};
 use cndt_core::limits::Limits;
@@ -57,7 +58,7 @@ fn broadcast(criterion: &mut Criterion) {
     let limits = Limits::default();
     let mut group = criterion.benchmark_group("broadcast");
     for size in [64, 1024, 64 * 1024] {
-        let data = vec![7_u8; size];
+        let data = Bytes::from(vec![7; size]);
         group.throughput(Throughput::Bytes(size as u64));
         group.bench_function(BenchmarkId::new("encode", size), |bencher| {
             bencher.iter(|| {
