@@ -30,7 +30,7 @@ impl Bars {
         svg::upward(svg, &self.unit)?;
         let step = step(self.top());
         let mut tick = 0.0;
-        while tick <= self.top() + step / 2.0 {
+        while tick <= self.top() * 1.001 {
             line(svg, "grid", (LEFT, self.y(tick)), (RIGHT, self.y(tick)))?;
             text(svg, "ink", (LEFT - 8.0, self.y(tick) + 4.0), "end", &svg::short(tick))?;
             tick += step;
@@ -95,7 +95,9 @@ impl Bars {
     fn top(&self) -> f64 {
         let bars = self.groups.iter().flat_map(|(_, bars)| bars.iter().flatten());
         let top = bars.map(|spread| spread.max).fold(self.mark.unwrap_or(0.0), f64::max);
-        if top > 0.0 { top * 1.08 } else { 1.0 }
+        // To the next tick, with room for a number.
+        let top = if top > 0.0 { top * 1.05 } else { 1.0 };
+        (top / step(top)).ceil() * step(top)
     }
 
     fn y(&self, value: f64) -> f64 {
