@@ -35,7 +35,9 @@ const BATCH: usize = 16;
 /// Pieces of one write. Linux takes 1,024; beyond some dozens nothing is gained.
 const SLICES_MAX: usize = 64;
 /// The smallest read. It grows while reads fill it.
-const READ_MIN: usize = 4 * 1024;
+const READ_MIN: usize = 1024;
+/// Reads of one round.
+const READS_MAX: usize = 4;
 
 /// How a driver treats its stream.
 #[derive(Debug, Clone, Copy)]
@@ -84,6 +86,14 @@ pub(crate) struct Driver {
 enum Delivery {
     Message(Message),
     Request(Request),
+}
+
+/// What has become of a read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Read {
+    Nothing,
+    Some,
+    Filled,
 }
 
 enum Round {
@@ -168,6 +178,11 @@ impl Driver {
             return Round::Again;
         }
         locked.driver_sleeps();
+        // Most connections idle most of the time. A busy one needs its buffer again at once, and gives
+        // it back when a timer finds it idle.
+        if self.read_size <= self.pace.read_min() {
+            locked.connection.rest();
+        }
         let (held, deadline) = (locked.connection.held_bytes(), self.deadline(&locked));
         if Meters::ON {
             link.owner.meters().traffic(&mut self.counted, locked.connection.stats());
@@ -177,12 +192,30 @@ impl Driver {
         Round::Sleep(deadline)
     }
 
-    /// Reads once. True when something came of it.
+    /// Reads; again while the peer fills the largest reads, so that what came together is answered
+    /// together. True when something came of it.
     fn read(&mut self, cx: &mut Context<'_>, state: &mut State, now: Instant) -> bool {
-        if !self.reading || !self.inbox.is_empty() || !state.connection.wants_read() {
-            return false;
+        let mut progress = false;
+        for nth in 0..READS_MAX {
+            if !self.reading || !self.inbox.is_empty() || !state.connection.wants_read() {
+                return progress;
+            }
+            let is_largest = self.read_size == self.pace.read_max;
+            if is_largest && nth == 0 {
+                // Once for all of them: the incomplete frame at the end of each would be moved.
+                state.connection.read_buffer().reserve(self.read_size * READS_MAX);
+            }
+            let read = self.read_once(cx, state, now);
+            progress |= read != Read::Nothing;
+            if !is_largest || read != Read::Filled {
+                return progress;
+            }
         }
-        let Some(stream) = &mut self.stream else { return false };
+        progress
+    }
+
+    fn read_once(&mut self, cx: &mut Context<'_>, state: &mut State, now: Instant) -> Read {
+        let Some(stream) = &mut self.stream else { return Read::Nothing };
         self.permit = match (&self.link.owner, state.connection.phase()) {
             (Owner::Server(server), PhaseName::Handshake) => {
                 let permit = server.reserve();
@@ -194,13 +227,20 @@ impl Driver {
         let size = self.read_size;
         let buffer = state.connection.read_buffer();
         let outcome = Pin::new(&mut **stream).poll_read_into(cx, buffer, size);
-        let read = if let Poll::Ready(Ok(read)) = outcome { read } else { 0 };
-        if read == size {
-            self.read_size = (size * 2).min(self.pace.read_max);
-        } else if read < size / 4 {
-            self.read_size = (size / 2).max(self.pace.read_min());
-        }
-        let progress = outcome.is_ready();
+        let read = match outcome {
+            Poll::Ready(Ok(read)) if read >= size => {
+                self.read_size = (size * 2).min(self.pace.read_max);
+                Read::Filled
+            }
+            Poll::Ready(Ok(read)) => {
+                if read < size / 4 {
+                    self.read_size = (size / 2).max(self.pace.read_min());
+                }
+                Read::Some
+            }
+            Poll::Ready(Err(_)) => Read::Some,
+            Poll::Pending => Read::Nothing,
+        };
         if !self.is_secured
             && let Some(session) = stream.session()
         {
@@ -216,7 +256,7 @@ impl Driver {
                 self.reading = false;
                 state.connection.receive_eof(now);
             }
-            Poll::Ready(Ok(_)) => state.connection.received(now, read),
+            Poll::Ready(Ok(count)) => state.connection.received(now, count),
             Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {}
             Poll::Ready(Err(error)) => self.lost(state, now, error),
         }
@@ -227,7 +267,7 @@ impl Driver {
             // Between reads a login in progress takes no one's place.
             self.permit = None;
         }
-        progress
+        read
     }
 
     /// Looks after keys that are being derived. True when they are there.

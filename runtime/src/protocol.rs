@@ -134,6 +134,10 @@ impl Protocol {
         either!(self, machine => machine.read_buffer())
     }
 
+    pub(crate) fn rest(&mut self) {
+        either!(self, machine => machine.rest());
+    }
+
     pub(crate) fn received(&mut self, now: Instant, n: usize) {
         if let Self::Json(json) = self {
             json.now = now;

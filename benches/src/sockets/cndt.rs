@@ -19,8 +19,7 @@ use cndt_tokio::Tokio;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::load::pause;
-use super::{Announce, Executor, Hits, Metrics, PUSH_LEN, Peer, Result, System, Task};
+use super::{Announce, Executor, Hits, Metrics, Peer, Result, System, Task};
 use super::{drive, push_payload};
 
 const PASSWORD: &str = "a password of some length";
@@ -110,62 +109,27 @@ async fn publish<R: Runtime>(
 ) -> std::result::Result<(), RpcError> {
     R::default().spawn(async move {
         // The client that waits for the messages is the one who notices.
-        if let Err(error) = broadcast::<R>(&server, &publisher, messages).await {
+        if let Err(error) = broadcast(&server, &publisher, messages).await {
             eprintln!("{error}");
         }
     });
     Ok(())
 }
 
-/// Messages that go out before anyone looks whether they have left.
-const BATCH: u64 = 250;
-/// Messages that may wait for one receiver; with a batch more they fit the send queue of 1,000.
-const WAITING_MAX: u64 = 500;
+/// How long one receiver may keep all others waiting.
+const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A broadcast refuses whoever has no room for it. So that none is lost, the next batch waits until
-/// every connection has handed enough to its socket, by its own count of bytes.
-async fn broadcast<R: Runtime>(
-    server: &ServerHandle,
-    publisher: &Remote,
-    messages: u64,
-) -> Result<()> {
-    let receivers: Vec<(Remote, u64)> = server
-        .connections()
-        .into_iter()
-        .filter(|peer| peer.id() != publisher.id())
-        .map(|peer| (peer.stats().bytes_sent, peer))
-        .map(|(bytes, peer)| (peer, bytes))
-        .collect();
-    let mut sent = 0;
-    while sent < messages {
-        for number in sent..messages.min(sent + BATCH) {
-            let data = Bytes::copy_from_slice(&push_payload(number));
-            let delivered = server.broadcast("push", &data).exclude(publisher.id()).send()?;
-            if delivered.refused > 0 {
-                return Err(format!("{} receivers had no room", delivered.refused).into());
-            }
+async fn broadcast(server: &ServerHandle, publisher: &Remote, messages: u64) -> Result<()> {
+    for number in 0..messages {
+        let data = Bytes::copy_from_slice(&push_payload(number));
+        let message = server.broadcast("push", &data).exclude(publisher.id());
+        let delivered = message.send_within(PATIENCE).await?;
+        if delivered.refused > 0 {
+            return Err(format!("{} receivers had no room", delivered.refused).into());
         }
-        sent = messages.min(sent + BATCH);
-        let due = sent.saturating_sub(WAITING_MAX) * PUSH_FRAME;
-        for (peer, before) in &receivers {
-            let mut tries = 0;
-            while peer.stats().bytes_sent < before + due && !peer.is_closed() {
-                // The tasks that write run before this one does again.
-                if tries < 4 {
-                    smol::future::yield_now().await;
-                } else {
-                    pause::<R>(Duration::from_micros(200)).await;
-                }
-                tries += 1;
-            }
-        }
-        smol::future::yield_now().await;
     }
     Ok(())
 }
-
-/// Header, envelope and data of a message that is pushed, in bytes.
-const PUSH_FRAME: u64 = 32 + 1 + 5 + 5 + 5 + 2 + PUSH_LEN as u64;
 
 #[derive(Debug)]
 struct CndtPeer<R> {
@@ -214,23 +178,5 @@ impl<R: Executor> Peer for CndtPeer<R> {
 
     async fn publish(&self, messages: u64) -> Result<()> {
         Ok(self.client.call("publish", &Publish { messages }).await?)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use cndt_core::connection::{Format, SharedMessage};
-    use cndt_core::limits::Limits;
-    use cndt_core::message::Typed;
-    use cndt_core::wire::Dialect;
-
-    use super::*;
-
-    #[test]
-    fn the_size_of_a_pushed_frame_is_as_computed() {
-        let format = Format { dialect: Dialect::Cndt, compression: false };
-        let data = Bytes::copy_from_slice(&push_payload(7));
-        let frame = SharedMessage::encode(format, 0, "push", &Typed(&data), &Limits::default());
-        assert_eq!(frame.expect("it is small").frame().len() as u64, PUSH_FRAME);
     }
 }

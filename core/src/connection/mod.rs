@@ -71,7 +71,7 @@ use send_buffer::SendBuffer;
 /// Steps of one time-out: from open to draining, to ending, to closed.
 const STEPS_MAX: usize = 4;
 /// Room that is made for one read.
-const READ_ROOM: usize = 4096;
+const READ_ROOM: usize = 1024;
 
 /// One connection as a state machine.
 ///
@@ -150,6 +150,12 @@ impl Connection {
         let buffer = self.link.decoder.buffer();
         buffer.reserve(READ_ROOM);
         buffer
+    }
+
+    /// Nothing is to be done before more comes: gives the read buffer back if nothing is in it. For
+    /// drivers, before they wait; most connections wait most of the time.
+    pub fn rest(&mut self) {
+        self.link.decoder.rest();
     }
 
     /// `n` bytes were appended to [`Connection::read_buffer`].

@@ -180,6 +180,13 @@ impl TextDecoder {
         &mut self.buffer
     }
 
+    /// Gives memory back if no byte is held. The next bytes cost an allocation.
+    pub fn rest(&mut self) {
+        if self.buffer.is_empty() {
+            self.buffer = BytesMut::new();
+        }
+    }
+
     /// Bytes that wait to be looked at or completed.
     pub fn buffered(&self) -> usize {
         self.buffer.len()

@@ -174,6 +174,14 @@ impl Decoder {
         }
     }
 
+    /// Gives memory back if no byte is held. The next bytes cost an allocation.
+    pub fn rest(&mut self) {
+        if self.buf.is_empty() {
+            self.buf = BytesMut::new();
+            (self.allocation, self.capacity) = (0, 0);
+        }
+    }
+
     #[inline]
     fn take(&mut self, length: usize) -> Bytes {
         let capacity = self.buf.capacity();

@@ -172,6 +172,12 @@ impl Endpoint {
         self.decoder.buffer()
     }
 
+    /// Nothing is to be done before more comes: gives the read buffer back if nothing is in it. For
+    /// drivers, before they wait.
+    pub fn rest(&mut self) {
+        self.decoder.rest();
+    }
+
     /// `n` bytes were appended to [`Endpoint::read_buffer`].
     pub fn received(&mut self, now: Instant, n: usize) {
         self.clock(now);
