@@ -22,6 +22,9 @@ const JSON_PING: &str = "rpc.ping";
 /// A ping that is not answered for so long never will be.
 const JSON_PING_MAX: Duration = Duration::from_secs(30);
 
+/// The longest explanation of what does not fit, in characters.
+const WORDS_MAX: usize = 200;
+
 /// How payloads are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Codec {
@@ -58,12 +61,21 @@ impl Codec {
             error: &serde_path_to_error::Error<E>,
         ) -> Option<(String, String)> {
             error.path().iter().next()?;
-            Some((error.path().to_string(), error.inner().to_string()))
+            // They quote the value, however long it is.
+            let words = error.inner().to_string();
+            Some((error.path().to_string(), words.chars().take(WORDS_MAX).collect()))
         }
         match self {
             Self::MessagePack => {
-                let mut from = rmp_serde::Deserializer::from_read_ref(payload);
-                told(&serde_path_to_error::deserialize::<_, T>(&mut from).err()?)
+                // Of a tree of values serde says what was found and what was expected; of MessagePack
+                // it only says which marker was wrong. Binary data does not fit into the tree.
+                let tree = rmp_serde::from_slice::<serde_json::Value>(payload).ok();
+                let of_tree = tree
+                    .and_then(|tree| told(&serde_path_to_error::deserialize::<_, T>(tree).err()?));
+                of_tree.or_else(|| {
+                    let mut from = rmp_serde::Deserializer::from_read_ref(payload);
+                    told(&serde_path_to_error::deserialize::<_, T>(&mut from).err()?)
+                })
             }
             Self::Json => {
                 let mut from = serde_json::Deserializer::from_slice(payload);

@@ -115,6 +115,9 @@ fn run(page: &str, script: &str) -> String {
     printed
 }
 
+/// What the command is made of.
+const SOURCES: [&str; 4] = ["cli", "runtime-tokio", "runtime", "core"];
+
 /// The command. Cargo builds it for the tests of the workspace, but not for those of this package
 /// alone: then an old one must not pass for the new.
 fn program() -> PathBuf {
@@ -123,12 +126,23 @@ fn program() -> PathBuf {
     let program = profile.join("cndt");
     let advice = "build it first: cargo build -p cndt-cli";
     assert!(program.exists(), "{} is missing; {advice}", program.display());
-    let sources = fs::read_to_string(program.with_extension("d")).expect("cargo lists the sources");
-    let (_, sources) = sources.split_once(": ").expect("a rule of make");
-    for source in sources.split_whitespace().filter(|source| Path::new(source).exists()) {
-        assert!(changed(Path::new(source)) <= changed(&program), "{source} is newer; {advice}");
+    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    for package in SOURCES {
+        let newer = newer_than(changed(&program), &workspace.join(package).join("src"));
+        assert!(newer.is_none(), "{} is newer; {advice}", newer.unwrap_or_default().display());
     }
     program
+}
+
+fn newer_than(time: SystemTime, folder: &Path) -> Option<PathBuf> {
+    let entries = fs::read_dir(folder).expect("the sources are there");
+    entries.map(|entry| entry.expect("it can be read").path()).find_map(|path| {
+        if path.is_dir() {
+            newer_than(time, &path)
+        } else {
+            (changed(&path) > time).then_some(path)
+        }
+    })
 }
 
 fn changed(file: &Path) -> SystemTime {
