@@ -203,3 +203,18 @@ fn tls_and_no_tls_are_told_apart() {
     let words = refused(&[&["ping", &strict.address][..], &trusted].concat());
     says(&words, &["the server wants a certificate", "--tls-key"]);
 }
+
+#[test]
+fn a_value_of_the_wrong_type_is_named_with_what_belongs_there() {
+    let serve = Serve::start(&[]);
+    let long = format!("a={}", "x".repeat(1000));
+    for (value, found) in [("a=x", r#"string \"x\""#), (&long, "string"), ("a:=true", "boolean")] {
+        let ran = run(&["call", &serve.address, "add", value, "b:=2"]);
+        assert_eq!((ran.status, ran.stdout.as_str()), (1, ""), "{ran:?}");
+        says(&ran.stderr, &["Invalid parameters for add: `a`", found]);
+        assert!(ran.stderr.len() < 400, "{ran:?}");
+        if value.len() < 100 {
+            says(&ran.stderr, &["expected i64"]);
+        }
+    }
+}
