@@ -123,8 +123,8 @@ pub trait Runtime: Copy + Default + Send + Sync + 'static {
 }
 
 /// Reads behind what `buffer` holds.
-pub(crate) fn read_zeroed(
-    stream: Pin<&mut (impl AsyncRead + ?Sized)>,
+pub(crate) fn read_zeroed<S: AsyncRead + ?Sized>(
+    stream: Pin<&mut S>,
     cx: &mut Context<'_>,
     buffer: &mut BytesMut,
     max: usize,

@@ -102,7 +102,7 @@ pub async fn binds_the_login_to_the_session<R: Runtime>() -> Outcome {
         loop {
             let Ok((stream, _)) = runtime.accept(&listener).await else { return };
             // The server behind it knows nothing of TLS.
-            let _ = proxied.serve_stream(Plain(tls.accept(stream)), None);
+            let _ = proxied.serve_stream(Plain::new(tls.accept(stream)), None);
         }
     };
     let clients = async {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use cndt_core::time::Instant;
 
-use super::{Address, BoxTransport, Plain, Tcp, TlsClient};
+use super::{Address, BoxTransport, Plain, TlsClient};
 use crate::error::ConnectErrorKind;
 use crate::race::{First, race};
 use crate::rt::{Machine, Runtime, Task};
@@ -69,7 +69,7 @@ async fn connect<R: Runtime>(target: &Target<'_>) -> Result<Dialled, ConnectErro
     }
     let (stream, remote) = Attempts::<R>::new(alternate(addresses)).await?;
     let stream = match target.tls {
-        None => Tcp::<R>::boxed(stream),
+        None => Plain::tcp::<R>(stream),
         Some((tls, name)) => {
             let secured = tls.connect(name, stream).await;
             secured.map_err(|error| ConnectErrorKind::Tls { error })?

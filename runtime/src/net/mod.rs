@@ -72,70 +72,41 @@ pub(crate) struct Session {
     pub(crate) binding: Option<[u8; 32]>,
 }
 
+/// How a stream is read behind what a buffer holds.
+type ReadInto<S> =
+    fn(Pin<&mut S>, &mut Context<'_>, &mut BytesMut, usize) -> Poll<io::Result<usize>>;
+
 /// Any stream, as it is.
-pub(crate) struct Plain<S>(pub(crate) S);
+pub(crate) struct Plain<S> {
+    stream: S,
+    read_into: ReadInto<S>,
+}
 
 impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Plain<S> {
+    pub(crate) fn new(stream: S) -> Self {
+        Self { stream, read_into: read_zeroed }
+    }
+
     pub(crate) fn boxed(stream: S) -> BoxTransport {
-        Box::new(Self(stream))
+        Box::new(Self::new(stream))
+    }
+
+    /// A runtime's own TCP connection, read as the runtime reads best.
+    pub(crate) fn tcp<R: Runtime<Stream = S>>(stream: S) -> BoxTransport {
+        let read_into: ReadInto<S> =
+            |stream, cx, buffer, max| R::default().poll_read_into(stream, cx, buffer, max);
+        Box::new(Self { stream, read_into })
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Send + Unpin> Transport for Plain<S> {}
-
-/// A runtime's own TCP connection.
-pub(crate) struct Tcp<R: Runtime>(Plain<R::Stream>);
-
-impl<R: Runtime> Tcp<R> {
-    pub(crate) fn boxed(stream: R::Stream) -> BoxTransport {
-        Box::new(Self(Plain(stream)))
-    }
-}
-
-impl<R: Runtime> Transport for Tcp<R> {
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Transport for Plain<S> {
     fn poll_read_into(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buffer: &mut BytesMut,
         max: usize,
     ) -> Poll<io::Result<usize>> {
-        R::default().poll_read_into(Pin::new(&mut self.0.0), cx, buffer, max)
-    }
-}
-
-impl<R: Runtime> AsyncRead for Tcp<R> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &mut [u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_read(cx, buffer)
-    }
-}
-
-impl<R: Runtime> AsyncWrite for Tcp<R> {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write(cx, bytes)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        pieces: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write_vectored(cx, pieces)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_flush(cx)
-    }
-
-    fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_close(cx)
+        (self.read_into)(Pin::new(&mut self.stream), cx, buffer, max)
     }
 }
 
@@ -145,7 +116,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Plain<S> {
         cx: &mut Context<'_>,
         buffer: &mut [u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_read(cx, buffer)
+        Pin::new(&mut self.stream).poll_read(cx, buffer)
     }
 }
 
@@ -155,7 +126,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Plain<S> {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write(cx, bytes)
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
     }
 
     fn poll_write_vectored(
@@ -163,14 +134,14 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Plain<S> {
         cx: &mut Context<'_>,
         pieces: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write_vectored(cx, pieces)
+        Pin::new(&mut self.stream).poll_write_vectored(cx, pieces)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_flush(cx)
+        Pin::new(&mut self.stream).poll_flush(cx)
     }
 
     fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_close(cx)
+        Pin::new(&mut self.stream).poll_close(cx)
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use cndt_core::time::Instant;
 
-use crate::net::{BoxTransport, JsonRpc, Plain, Socket, Tcp, TlsServer};
+use crate::net::{BoxTransport, JsonRpc, Plain, Socket, TlsServer};
 use crate::race::{First, race};
 use crate::rt::Runtime;
 #[cfg(feature = "webhook")]
@@ -90,7 +90,7 @@ async fn accept<R: Runtime>(
             let (stream, address) = runtime.accept(listener).await?;
             let stream = match tls {
                 Some(tls) => tls.accept(stream),
-                None => Tcp::<R>::boxed(stream),
+                None => Plain::tcp::<R>(stream),
             };
             Ok((stream, Some(address)))
         }
