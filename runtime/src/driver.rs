@@ -34,8 +34,9 @@ const WRITES_MAX: usize = 16;
 const BATCH: usize = 16;
 /// Pieces of one write. Linux takes 1,024; beyond some dozens nothing is gained.
 const SLICES_MAX: usize = 64;
-/// The smallest read. It grows while reads fill it.
-const READ_MIN: usize = 1024;
+/// The smallest read. It grows while reads fill it. Much smaller ones would fill and drain short
+/// receive queues with each read, and use up how often this side may pause its peer.
+const READ_MIN: usize = 4 * 1024;
 /// Reads of one round.
 const READS_MAX: usize = 4;
 

@@ -25,6 +25,9 @@ const JSON_PING_MAX: Duration = Duration::from_secs(30);
 /// The longest explanation of what does not fit, in characters.
 const WORDS_MAX: usize = 200;
 
+/// The largest payload that is made into a tree of values to explain what does not fit, in bytes.
+const TREE_MAX: usize = 4096;
+
 /// How payloads are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Codec {
@@ -68,8 +71,11 @@ impl Codec {
         match self {
             Self::MessagePack => {
                 // Of a tree of values serde says what was found and what was expected; of MessagePack
-                // it only says which marker was wrong. Binary data does not fit into the tree.
-                let tree = rmp_serde::from_slice::<serde_json::Value>(payload).ok();
+                // it only says which marker was wrong. Binary data does not fit into the tree, and a
+                // large one would cost many times what was received.
+                let small = Some(payload).filter(|payload| payload.len() <= TREE_MAX);
+                let tree = small
+                    .and_then(|payload| rmp_serde::from_slice::<serde_json::Value>(payload).ok());
                 let of_tree = tree
                     .and_then(|tree| told(&serde_path_to_error::deserialize::<_, T>(tree).err()?));
                 of_tree.or_else(|| {

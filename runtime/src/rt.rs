@@ -131,8 +131,9 @@ pub(crate) fn read_zeroed<S: AsyncRead + ?Sized>(
 ) -> Poll<io::Result<usize>> {
     let start = buffer.len();
     buffer.resize(start + max, 0);
-    let outcome = stream.poll_read(cx, &mut buffer[start..]);
-    let read = if let Poll::Ready(Ok(read)) = outcome { read.min(max) } else { 0 };
+    // Not every stream is ours: one may tell of more than it was given room for.
+    let outcome = stream.poll_read(cx, &mut buffer[start..]).map_ok(|read| read.min(max));
+    let read = if let Poll::Ready(Ok(read)) = outcome { read } else { 0 };
     buffer.truncate(start + read);
     outcome
 }

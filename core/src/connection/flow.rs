@@ -68,10 +68,6 @@ impl Flow {
         self.peer_paused_us.take().is_some() || stalled
     }
 
-    pub(super) fn pauses_peer(&self) -> bool {
-        self.we_paused_peer
-    }
-
     /// Compares how full the receive queue is with the watermarks, in percent.
     pub(super) fn watch(
         &mut self,

@@ -71,7 +71,7 @@ use send_buffer::SendBuffer;
 /// Steps of one time-out: from open to draining, to ending, to closed.
 const STEPS_MAX: usize = 4;
 /// Room that is made for one read.
-const READ_ROOM: usize = 1024;
+const READ_ROOM: usize = 4096;
 
 /// One connection as a state machine.
 ///
@@ -427,8 +427,7 @@ impl Connection {
         let was_saturated = self.link.is_saturated();
         let event = self.link.events.pop(with_deliveries)?;
         if matches!(event, Event::Message(_) | Event::Request(_)) {
-            // Only a peer that was paused has anything to be told by a queue that drains.
-            if let Some(open) = self.phase.open_mut().filter(|open| open.pauses_peer()) {
+            if let Some(open) = self.phase.open_mut() {
                 open.watch_inbox(&mut self.link);
             }
             if was_saturated && !self.link.is_saturated() {

@@ -70,7 +70,11 @@ impl Phase {
             (Self::Open(open) | Self::Draining(Draining { open, .. }), Err(violation)) => {
                 Self::fail(link, open, CloseReason::Violation(violation))
             }
-            (unmoved, _) => unmoved,
+            (unmoved @ Self::Open(_), Ok(Step::Stay))
+            | (unmoved @ Self::Draining(_), Ok(Step::Stay | Step::PeerCloses))
+            | (unmoved @ (Self::Handshake(_) | Self::Ending(_) | Self::Closed), Ok(_) | Err(_)) => {
+                unmoved
+            }
         }
     }
 

@@ -49,19 +49,20 @@ impl<'a, T: ?Sized> PacedBroadcast<'a, T> {
 }
 
 impl Receiver {
-    /// Whether it has the message now, or never will; and whether it has much to write.
+    /// Whether it has the message now, or never will, and whether it has much to write; nothing if the
+    /// connection is over.
     fn offer<T: Serialize + ?Sized>(
         &mut self,
         cx: &mut Context<'_>,
         encoding: &mut Encoding<'_, T>,
-    ) -> Result<Poll<(bool, bool)>, SendError> {
+    ) -> Result<Poll<Option<(bool, bool)>>, SendError> {
         let (name, data) = (encoding.name, Typed(encoding.data));
         let now = if self.place.is_taken() { self.link.machine.now() } else { encoding.now };
         let (mut locked, frame) = match self.link.codec {
             Codec::Json => (self.link.lock(), None),
             Codec::MessagePack => match encoding.for_link(&self.link)? {
                 Some((locked, frame)) => (locked, Some(frame)),
-                None => return Ok(Poll::Ready((false, false))),
+                None => return Ok(Poll::Ready(None)),
             },
         };
         let (state, wakes) = locked.split();
@@ -73,7 +74,7 @@ impl Receiver {
                 }
             });
         let is_ahead = state.connection.pending_bytes() >= AHEAD_MAX;
-        Ok(sent.map(|sent| (sent.is_ok(), is_ahead)))
+        Ok(sent.map(|sent| Some((sent.is_ok(), is_ahead))))
     }
 }
 
@@ -90,11 +91,12 @@ impl<T: Serialize + ?Sized> Future for PacedBroadcast<'_, T> {
             }
             match receiver.offer(cx, encoding) {
                 Ok(Poll::Pending) => true,
-                Ok(Poll::Ready((is_queued, has_much))) => {
+                Ok(Poll::Ready(Some((is_queued, has_much)))) => {
                     delivered.count(is_queued);
                     *is_ahead |= has_much;
                     false
                 }
+                Ok(Poll::Ready(None)) => false,
                 Err(error) => {
                     failed = Some(error);
                     false

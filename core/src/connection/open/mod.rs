@@ -99,11 +99,6 @@ impl Open {
         self.flow.paused_by_peer().is_some()
     }
 
-    /// Whether the peer was told to pause.
-    pub(super) fn pauses_peer(&self) -> bool {
-        self.flow.pauses_peer()
-    }
-
     /// Nothing is under way.
     pub(super) fn is_idle(&self) -> bool {
         self.calls.is_empty() && self.serves.is_empty() && self.held.is_empty()
