@@ -59,7 +59,7 @@ pub(crate) async fn run(arguments: BenchArgs) -> Result<(), Failure> {
     };
     signals.or(work).await;
     let took = begun.elapsed();
-    drop(load);
+    load.stop().await;
     let report = Report::new(&arguments, &workload, &tally, took, ending);
     bar.clear();
     report.print()?;
@@ -169,6 +169,12 @@ impl Load {
             () = all => {}
             () = sleep_until(until) => {}
         }
+    }
+
+    /// Ends the tasks. One that is running on another thread ends only where it next waits, so this
+    /// waits too: no call begins on a connection that is being closed, nor counts after the report.
+    async fn stop(mut self) {
+        self.0.shutdown().await;
     }
 }
 
