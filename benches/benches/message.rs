@@ -29,17 +29,17 @@ fn reading(criterion: &mut Criterion) {
     let request =
         written(|out| drop(rpc::write_request(out, "add", &Typed(&Add { a: 10, b: 20 }))));
     group.bench_function("request", |bencher| {
-        bencher.iter(|| black_box(rpc::read_request(black_box(&request), DEPTH_MAX)));
+        bencher.iter(|| black_box(rpc::read_request(black_box(request.clone()), DEPTH_MAX)));
     });
     group.bench_function("request, parameters typed", |bencher| {
         bencher.iter(|| {
-            let request = rpc::read_request(black_box(&request), DEPTH_MAX);
+            let request = rpc::read_request(black_box(request.clone()), DEPTH_MAX);
             black_box(request.ok().map(|request| from_slice::<Add>(&request.params)))
         });
     });
     let message = written(|out| drop(rpc::write_message(out, "news", &Typed(&"hello"))));
     group.bench_function("message", |bencher| {
-        bencher.iter(|| black_box(rpc::read_message(black_box(&message), DEPTH_MAX)));
+        bencher.iter(|| black_box(rpc::read_message(black_box(message.clone()), DEPTH_MAX)));
     });
     let (beside, error) = (Beside::default(), RpcError::permission_denied("admins only"));
     for dialect in [Dialect::Cndt, Dialect::Netconduit] {
@@ -47,14 +47,14 @@ fn reading(criterion: &mut Criterion) {
         group.bench_function(format!("result, {dialect}"), |bencher| {
             bencher.iter(|| {
                 let result = black_box(&result);
-                black_box(rpc::read_answer(dialect, Kind::RpcResponse, result, DEPTH_MAX))
+                black_box(rpc::read_answer(dialect, Kind::RpcResponse, result.clone(), DEPTH_MAX))
             });
         });
         let failure = written(|out| rpc::write_error(out, dialect, &error));
         let kind = rpc::error_kind(dialect);
         group.bench_function(format!("error, {dialect}"), |bencher| {
             bencher.iter(|| {
-                black_box(rpc::read_answer(dialect, kind, black_box(&failure), DEPTH_MAX))
+                black_box(rpc::read_answer(dialect, kind, black_box(failure.clone()), DEPTH_MAX))
             });
         });
     }

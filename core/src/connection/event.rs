@@ -80,6 +80,25 @@ pub enum Event {
     Closed(Closed),
 }
 
+/// What the application gets: an [`Event::Message`] or an [`Event::Request`] that was taken together
+/// with others.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Delivery {
+    /// The peer sent a message.
+    Message(Message),
+    /// The peer calls a method.
+    Request(Request),
+}
+
+impl From<Delivery> for Event {
+    fn from(delivery: Delivery) -> Self {
+        match delivery {
+            Delivery::Message(message) => Self::Message(message),
+            Delivery::Request(request) => Self::Request(request),
+        }
+    }
+}
+
 /// What is known of a peer once it has logged in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Opened {

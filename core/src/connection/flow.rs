@@ -25,13 +25,6 @@ pub(super) struct Flow {
     own_changes: Option<TokenBucket>,
 }
 
-/// What flow control wants to tell the peer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Tell {
-    Pause,
-    Resume,
-}
-
 impl Flow {
     pub(super) fn new(dialect: Dialect, changes: Rate) -> Self {
         Self {
@@ -68,27 +61,28 @@ impl Flow {
         self.peer_paused_us.take().is_some() || stalled
     }
 
-    /// Compares how full the receive queue is with the watermarks, in percent.
-    pub(super) fn watch(
-        &mut self,
-        now: Instant,
-        low: u8,
-        high: u8,
-        is_filled: impl Fn(u8) -> bool,
-    ) -> Option<Tell> {
-        if !self.we_paused_peer && is_filled(high) {
-            // The resume that must follow is paid for as well.
-            self.own_changes.as_mut()?.take(now, 2).ok()?;
-            self.we_paused_peer = true;
-            self.peer_may_stall = self.dialect == Dialect::Netconduit;
-            Some(Tell::Pause)
-        } else if self.we_paused_peer && !is_filled(low.saturating_add(1)) {
-            self.we_paused_peer = false;
-            self.peer_may_stall = false;
-            Some(Tell::Resume)
-        } else {
-            None
+    /// Whether the peer is to be told to pause, now that the receive queue has grown.
+    pub(super) fn pauses(&mut self, now: Instant, is_filled: impl FnOnce() -> bool) -> bool {
+        if self.we_paused_peer || !is_filled() {
+            return false;
         }
+        // The resume that must follow is paid for as well.
+        if self.own_changes.as_mut().is_none_or(|changes| changes.take(now, 2).is_err()) {
+            return false;
+        }
+        self.we_paused_peer = true;
+        self.peer_may_stall = self.dialect == Dialect::Netconduit;
+        true
+    }
+
+    /// Whether the peer is to be told to go on, now that the receive queue has shrunk.
+    pub(super) fn resumes(&mut self, is_drained: impl FnOnce() -> bool) -> bool {
+        if !self.we_paused_peer || !is_drained() {
+            return false;
+        }
+        self.we_paused_peer = false;
+        self.peer_may_stall = false;
+        true
     }
 
     /// Whether a frame of this class may go out now.

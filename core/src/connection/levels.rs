@@ -110,6 +110,12 @@ impl Connection {
         received.saturating_add(self.link.out.bytes()).saturating_add(held)
     }
 
+    /// How many messages and requests wait: for [`Connection::poll_event`], or beyond the room of whoever
+    /// took them.
+    pub fn deliveries_waiting(&self) -> usize {
+        self.link.events.frames()
+    }
+
     /// Own calls without an outcome.
     pub fn calls_open(&self) -> usize {
         self.phase.open().map_or(0, Open::calls_open)

@@ -37,6 +37,7 @@ pub(crate) mod send_buffer;
 mod shared;
 mod stats;
 pub(crate) mod strikes;
+mod taking;
 #[cfg(test)]
 mod tests;
 
@@ -47,11 +48,13 @@ use bytes::BytesMut;
 
 pub use config::{Config, IDENTITY_MAX};
 pub use event::{
-    CallFailure, CallId, CloseReason, Closed, Deadline, Event, LoginFault, LoginRejection, Message,
-    Opened, Outcome, PhaseName, Request, RequestId, SendError, SendId, Strike, Timer, Violation,
+    CallFailure, CallId, CloseReason, Closed, Deadline, Delivery, Event, LoginFault,
+    LoginRejection, Message, Opened, Outcome, PhaseName, Request, RequestId, SendError, SendId,
+    Strike, Timer, Violation,
 };
 pub use handshake::Vacancy;
 pub use levels::Transmit;
+pub use queue::Deliveries;
 pub use shared::{Format, Overflow, SharedMessage};
 pub use stats::{RoundTrips, Stats};
 
@@ -406,37 +409,6 @@ impl Connection {
         self.step(|phase, link| phase.break_off(link, CloseReason::Local));
     }
 
-    // Queue
-
-    /// The next event, in order. Messages and requests are left waiting while answers of more than
-    /// `limits.send_queue_bytes` wait to be written: a peer that does not read its answers gets no
-    /// further ones.
-    pub fn poll_event(&mut self) -> Option<Event> {
-        let congested = self.link.out.answer_bytes() >= self.link.config.limits.send_queue_bytes;
-        self.poll(!congested)
-    }
-
-    /// The next event that is no [`Event::Message`] and no [`Event::Request`]: for a driver whose
-    /// application has no capacity left. Calls still end, pings are still answered. It may tell the
-    /// end while messages and requests that came before still wait for `poll_event`.
-    pub fn poll_outcome(&mut self) -> Option<Event> {
-        self.poll(false)
-    }
-
-    fn poll(&mut self, with_deliveries: bool) -> Option<Event> {
-        let was_saturated = self.link.is_saturated();
-        let event = self.link.events.pop(with_deliveries)?;
-        if matches!(event, Event::Message(_) | Event::Request(_)) {
-            if let Some(open) = self.phase.open_mut() {
-                open.watch_inbox(&mut self.link);
-            }
-            if was_saturated && !self.link.is_saturated() {
-                self.process();
-            }
-        }
-        Some(event)
-    }
-
     // Machinery
 
     fn clock(&mut self, now: Instant) {
@@ -458,7 +430,7 @@ impl Connection {
                     *count = count.saturating_add(1);
                     // Each frame has its whole effect before the next is looked at: it must not
                     // matter which of them came together.
-                    self.take(&frame);
+                    self.take(frame);
                 }
                 Ok(None) => {
                     if self.link.peer_end == PeerEnd::Seen {
@@ -488,7 +460,7 @@ impl Connection {
     }
 
     /// Most frames leave an open connection open: those do not move its phase.
-    fn take(&mut self, frame: &Frame) {
+    fn take(&mut self, frame: Frame) {
         match &mut self.phase {
             Phase::Open(open) => {
                 let step = open.on_frame(&mut self.link, frame, Mode::Serving);

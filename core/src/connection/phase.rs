@@ -48,9 +48,9 @@ impl Phase {
         }
     }
 
-    pub(super) fn on_frame(self, link: &mut Link, frame: &Frame) -> Self {
+    pub(super) fn on_frame(self, link: &mut Link, frame: Frame) -> Self {
         match self {
-            Self::Handshake(handshake) => handshake.on_frame(link, frame),
+            Self::Handshake(handshake) => handshake.on_frame(link, &frame),
             Self::Open(mut open) => {
                 let step = open.on_frame(link, frame, Mode::Serving);
                 Self::Open(open).on_step(link, step)

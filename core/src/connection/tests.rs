@@ -17,6 +17,7 @@ use crate::wire::{Flags, Frame, HEADER_LEN, Header, Kind, write_frame};
 
 mod broadcast;
 mod cancel;
+mod deliveries;
 mod flow;
 mod law;
 mod limits;

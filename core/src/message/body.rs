@@ -2,6 +2,8 @@ use alloc::boxed::Box;
 use alloc::string::String;
 
 use bytes::{BufMut, BytesMut};
+#[cfg(feature = "std")]
+use {super::msgpack::Reader, bytes::Bytes, core::any::Any};
 
 /// Something that can be written as one MessagePack value, straight into a send buffer.
 pub trait Body {
@@ -89,6 +91,38 @@ impl<T: serde::Serialize + ?Sized> Body for Typed<'_, T> {
     fn write_json(&self, out: &mut BytesMut) -> Result<(), BodyError> {
         crate::jsonrpc::write_ascii(self.0, out)
     }
+}
+
+/// Binary data of at least so many bytes is not copied out of what was received: what it keeps of its
+/// neighbours' memory, `SHARED_MAX` at most, is in proportion then.
+#[cfg(feature = "std")]
+const SHARED_MIN: usize = 16 * 1024;
+
+/// As [`from_slice`], but [`Bytes`] themselves share the memory of `payload` if they have 16 KiB or
+/// more.
+///
+/// # Errors
+/// As [`from_slice`].
+#[cfg(feature = "std")]
+#[inline]
+pub fn from_bytes<T: serde::de::DeserializeOwned + 'static>(
+    payload: &Bytes,
+) -> Result<T, BodyError> {
+    let mut value = None::<T>;
+    if let Some(place) = (&mut value as &mut dyn Any).downcast_mut::<Option<Bytes>>() {
+        *place = binary(payload);
+    }
+    value.map_or_else(|| from_slice(payload), Ok)
+}
+
+/// The binary data that `payload` is, if it is nothing else.
+#[cfg(feature = "std")]
+fn binary(payload: &Bytes) -> Option<Bytes> {
+    let mut reader = Reader::new(payload, 1);
+    let data = reader.binary()?;
+    reader.end().ok()?;
+    let is_large = data.len() >= SHARED_MIN;
+    Some(if is_large { payload.slice_ref(data) } else { Bytes::copy_from_slice(data) })
 }
 
 /// Reads one typed value; every byte must belong to it.

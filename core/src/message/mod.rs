@@ -9,7 +9,7 @@
 //!
 //! let mut payload = BytesMut::new();
 //! rpc::write_request(&mut payload, "add", &Raw(&[0x82, 0xa1, b'a', 10, 0xa1, b'b', 20]))?;
-//! let request = rpc::read_request(&payload.freeze(), 64)?;
+//! let request = rpc::read_request(payload.freeze(), 64)?;
 //! assert_eq!(request.method.as_str(), "add");
 //! assert_eq!(request.params[0], 0x82);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
@@ -26,7 +26,7 @@ mod text;
 
 pub use body::{Body, BodyError, Nil, Raw};
 #[cfg(feature = "std")]
-pub use body::{Typed, from_slice};
+pub use body::{Typed, from_bytes, from_slice};
 pub use msgpack::{Bounds, MessageError, MessageErrorKind};
 pub use strict::{PYTHON_DEPTH_MAX, check_for_python};
 pub use text::Text;

@@ -200,12 +200,47 @@ impl<'a> Reader<'a> {
 
     /// Passes over exactly these bytes. False, and nothing happens, when others are here.
     #[inline]
-    pub(super) fn pass(&mut self, bytes: &[u8]) -> bool {
-        let is_here = self.bytes.get(self.at..).is_some_and(|rest| rest.starts_with(bytes));
+    pub(super) fn pass<const N: usize>(&mut self, bytes: [u8; N]) -> bool {
+        let is_here = self.bytes.get(self.at..).and_then(<[u8]>::first_chunk) == Some(&bytes);
         if is_here {
-            self.at = self.at.saturating_add(bytes.len());
+            self.at = self.at.saturating_add(N);
         }
         is_here
+    }
+
+    /// The bytes of the text of at most 31 that begins here; `None` of anything else.
+    #[inline]
+    pub(super) fn short_text(&mut self) -> Option<&'a [u8]> {
+        let marker @ 0xa0..=0xbf = self.peek()? else { return None };
+        self.at = self.at.saturating_add(1);
+        self.take(usize::from(marker & 0x1f)).ok()
+    }
+
+    /// The bytes of the value that begins here, with its marker, if it is short and nothing is inside of
+    /// it: most are, and need not pass through all that there is.
+    #[inline]
+    fn short_len(&self) -> Option<usize> {
+        match self.peek()? {
+            0x00..=0x7f | 0xe0..=0xff => Some(1),
+            marker @ 0xa0..=0xbf => Some(usize::from(marker & 0x1f).saturating_add(1)),
+            0xc4 | 0xd9 => {
+                let length = self.bytes.get(self.at.saturating_add(1))?;
+                Some(usize::from(*length).saturating_add(2))
+            }
+            _ => None,
+        }
+    }
+
+    /// The binary data that begins here; `None` of anything else.
+    #[cfg(feature = "std")]
+    #[inline]
+    pub(super) fn binary(&mut self) -> Option<&'a [u8]> {
+        if self.peek() == Some(0xc4) {
+            let length = self.short_len()?;
+            return self.take(length).ok()?.get(2..);
+        }
+        let Ok(Shape::Bin(length)) = self.shape() else { return None };
+        self.take(length).ok()
     }
 
     /// Passes over the key of a pair. Gives its bytes if it is text: other keys are no envelope's.
@@ -261,23 +296,13 @@ impl<'a> Reader<'a> {
     /// for UTF-8; whoever reads it as text does that.
     pub fn skip(&mut self) -> Result<Range<usize>, MessageError> {
         let start = self.at;
-        let mut shape = self.shape()?;
-        if let Shape::Leaf(length) | Shape::Str(length) | Shape::Bin(length) = shape {
-            self.take(length)?;
+        let mut inside = self.inside()?;
+        if inside == 0 {
             return Ok(start..self.at);
         }
         let mut value_at = start;
         let mut open = Levels::default();
         loop {
-            let inside = match shape {
-                Shape::Leaf(length) | Shape::Str(length) | Shape::Bin(length) => {
-                    self.take(length)?;
-                    0
-                }
-                Shape::Array(values) => values,
-                // `shape` has checked that so many bytes are there, so it cannot overflow.
-                Shape::Map(pairs) => pairs.saturating_mul(2),
-            };
             if inside > 0 {
                 let Bounds { depth_max, elements_max } = self.bounds;
                 if open.depth() >= depth_max {
@@ -292,7 +317,25 @@ impl<'a> Reader<'a> {
                 return Ok(start..self.at);
             }
             value_at = self.at;
-            shape = self.shape()?;
+            inside = self.inside()?;
+        }
+    }
+
+    /// Passes over one value, or as far as what is inside of it: so many values.
+    #[inline]
+    fn inside(&mut self) -> Result<usize, MessageError> {
+        if let Some(length) = self.short_len()
+            && self.take(length).is_ok()
+        {
+            return Ok(0);
+        }
+        match self.shape()? {
+            Shape::Leaf(length) | Shape::Str(length) | Shape::Bin(length) => {
+                self.take(length).map(|_| 0)
+            }
+            Shape::Array(values) => Ok(values),
+            // `shape` has checked that so many bytes are there, so it cannot overflow.
+            Shape::Map(pairs) => Ok(pairs.saturating_mul(2)),
         }
     }
 
@@ -353,6 +396,7 @@ impl<'a> Reader<'a> {
         Ok(shape)
     }
 
+    #[inline]
     pub(super) fn take(&mut self, length: usize) -> Result<&'a [u8], MessageError> {
         let end = self.at.saturating_add(length);
         match self.bytes.get(self.at..end) {

@@ -16,7 +16,7 @@
 //!
 //! let mut payload = BytesMut::new();
 //! rpc::write_result(&mut payload, Dialect::Netconduit, &Raw(&[30]), &Beside::default())?;
-//! let answer = rpc::read_answer(Dialect::Netconduit, Kind::RpcResponse, &payload.freeze(), 64)?;
+//! let answer = rpc::read_answer(Dialect::Netconduit, Kind::RpcResponse, payload.freeze(), 64)?;
 //! assert_eq!(&answer.unwrap().data[..], &[30]);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
@@ -24,7 +24,7 @@
 use alloc::string::String;
 use core::ops::Range;
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{Buf, BufMut, Bytes, BytesMut};
 
 use super::body::{Body, BodyError};
 use super::msgpack::{self, Bounds, MessageError, MessageErrorKind, Reader};
@@ -62,7 +62,7 @@ pub fn write_message<B: Body + ?Sized>(
     name: &str,
     data: &B,
 ) -> Result<(), BodyError> {
-    write_pair(out, ("type", name), ("data", data))
+    write_pair(out, (TYPE, name), (DATA, data))
 }
 
 /// Writes `{method, params}`.
@@ -74,18 +74,17 @@ pub fn write_request<B: Body + ?Sized>(
     method: &str,
     params: &B,
 ) -> Result<(), BodyError> {
-    write_pair(out, ("method", method), ("params", params))
+    write_pair(out, (METHOD, method), (PARAMS, params))
 }
 
-fn write_pair<B: Body + ?Sized>(
+fn write_pair<B: Body + ?Sized, const N: usize, const M: usize>(
     out: &mut BytesMut,
-    (name_key, name): (&str, &str),
-    (body_key, body): (&str, &B),
+    (name_key, name): (Key<N>, &str),
+    (body_key, body): (Key<M>, &B),
 ) -> Result<(), BodyError> {
-    msgpack::put_map(out, 2);
-    msgpack::put_str(out, name_key);
+    out.put_slice(&name_key.before);
     msgpack::put_str(out, name);
-    msgpack::put_str(out, body_key);
+    out.put_slice(&body_key.before);
     body.write(out)
 }
 
@@ -155,6 +154,9 @@ pub fn error_kind(dialect: Dialect) -> Kind {
 
 /// Begins a map up to the value of `key`; `more` entries follow after that.
 fn put_success_and_key(out: &mut BytesMut, key: &str, more: u8) {
+    if (key, more) == ("result", 0) {
+        return out.put_slice(&BEFORE_RESULT);
+    }
     msgpack::put_map(out, more.saturating_add(2));
     msgpack::put_str(out, "success");
     msgpack::put_bool(out, true);
@@ -195,8 +197,9 @@ fn has_success_key(value: &[u8]) -> bool {
 ///
 /// # Errors
 /// When the payload is no such map.
+#[inline]
 pub fn read_message(
-    payload: &Bytes,
+    payload: Bytes,
     bounds: impl Into<Bounds>,
 ) -> Result<MessageBody, MessageError> {
     let (name, data) = read_pair(payload, bounds.into(), TYPE, DATA)?;
@@ -207,39 +210,44 @@ pub fn read_message(
 ///
 /// # Errors
 /// When the payload is no such map.
+#[inline]
 pub fn read_request(
-    payload: &Bytes,
+    payload: Bytes,
     bounds: impl Into<Bounds>,
 ) -> Result<RequestBody, MessageError> {
     let (method, params) = read_pair(payload, bounds.into(), METHOD, PARAMS)?;
     Ok(RequestBody { method, params })
 }
 
-/// A key of a pair, and the bytes that usually stand before its value.
+/// A key of a pair, and the bytes that usually stand before its value: so many, which is known when this
+/// is compiled, so that they are compared in one go.
 #[derive(Debug, Clone, Copy)]
-struct Key {
+struct Key<const N: usize> {
     name: &'static str,
-    before: &'static [u8],
+    before: [u8; N],
 }
 
-const TYPE: Key = Key { name: "type", before: b"\x82\xa4type" };
-const DATA: Key = Key { name: "data", before: b"\xa4data" };
-const METHOD: Key = Key { name: "method", before: b"\x82\xa6method" };
-const PARAMS: Key = Key { name: "params", before: b"\xa6params" };
+/// What stands before the result of an answer that holds nothing else.
+const BEFORE_RESULT: [u8; 17] = *b"\x82\xa7success\xc3\xa6result";
+
+const TYPE: Key<6> = Key { name: "type", before: *b"\x82\xa4type" };
+const DATA: Key<5> = Key { name: "data", before: *b"\xa4data" };
+const METHOD: Key<8> = Key { name: "method", before: *b"\x82\xa6method" };
+const PARAMS: Key<7> = Key { name: "params", before: *b"\xa6params" };
 
 #[inline]
-fn read_pair(
-    payload: &Bytes,
+fn read_pair<const N: usize, const B: usize>(
+    payload: Bytes,
     bounds: Bounds,
-    name_key: Key,
-    body_key: Key,
+    name_key: Key<N>,
+    body_key: Key<B>,
 ) -> Result<(Text, Bytes), MessageError> {
-    if let Some((name, body)) = read_usual_pair(payload, bounds, name_key, body_key)
+    if let Some((name, body)) = read_usual_pair(&payload, bounds, name_key, body_key)
         && let Some(name) = Text::from_utf8(payload.slice_ref(name))
     {
-        return Ok((name, payload.slice(body)));
+        return Ok((name, cut(payload, body)));
     }
-    read_any_pair(payload, bounds, name_key.name, body_key.name)
+    read_any_pair(&payload, bounds, name_key.name, body_key.name)
 }
 
 fn read_any_pair(
@@ -261,15 +269,15 @@ fn read_any_pair(
 /// The pair as nearly everybody writes it, in this order and nothing else: half as dear to read as
 /// any map. `None` says nothing but that it is written in another way.
 #[inline]
-fn read_usual_pair(
+fn read_usual_pair<const N: usize, const B: usize>(
     payload: &[u8],
     bounds: Bounds,
-    name_key: Key,
-    body_key: Key,
+    name_key: Key<N>,
+    body_key: Key<B>,
 ) -> Option<(&[u8], Range<usize>)> {
     let mut reader = Reader::new(payload, bounds);
     reader.pass(name_key.before).then_some(())?;
-    let name = reader.text().ok()?;
+    let name = reader.short_text()?;
     reader.pass(body_key.before).then_some(())?;
     let body = reader.skip().ok()?;
     reader.end().ok()?;
@@ -279,7 +287,7 @@ fn read_usual_pair(
 /// The answer that nearly all are, `{success: true, result}`: where its result lies.
 fn read_usual_answer(payload: &[u8], bounds: Bounds) -> Option<Range<usize>> {
     let mut reader = Reader::new(payload, bounds);
-    reader.pass(b"\x82\xa7success\xc3\xa6result").then_some(())?;
+    reader.pass(BEFORE_RESULT).then_some(())?;
     let result = reader.skip().ok()?;
     reader.end().ok()?;
     Some(result)
@@ -335,15 +343,32 @@ fn read_map_from<const N: usize>(
 pub fn read_answer(
     dialect: Dialect,
     kind: Kind,
-    payload: &Bytes,
+    payload: Bytes,
     bounds: impl Into<Bounds>,
 ) -> Result<Result<Reply, RpcError>, MessageError> {
     let bounds = bounds.into();
     if let (Dialect::Cndt, Kind::RpcResponse) = (dialect, kind)
-        && let Some(result) = read_usual_answer(payload, bounds)
+        && let Some(result) = read_usual_answer(&payload, bounds)
     {
-        return Ok(Ok(Reply { data: payload.slice(result), envelope: None }));
+        return Ok(Ok(Reply { data: cut(payload, result), envelope: None }));
     }
+    read_any_answer(dialect, kind, &payload, bounds)
+}
+
+/// A part of the payload in its place: whoever has all of it needs no second count of references.
+#[inline]
+fn cut(mut payload: Bytes, part: Range<usize>) -> Bytes {
+    payload.truncate(part.end);
+    payload.advance(part.start.min(payload.len()));
+    payload
+}
+
+fn read_any_answer(
+    dialect: Dialect,
+    kind: Kind,
+    payload: &Bytes,
+    bounds: Bounds,
+) -> Result<Result<Reply, RpcError>, MessageError> {
     let parts = read_map(payload, bounds, ANSWER_KEYS)?;
     let [success, result, ..] = &parts;
     let succeeded = match success {
@@ -473,7 +498,7 @@ mod tests {
     proptest! {
         #[test]
         fn pairs_are_read_alike_however_they_are_read(payload in payload()) {
-            let usual = read_pair(&payload, BOUNDS, METHOD, PARAMS);
+            let usual = read_pair(payload.clone(), BOUNDS, METHOD, PARAMS);
             let any = read_any_pair(&payload, BOUNDS, "method", "params");
             prop_assert_eq!(usual, any);
         }

@@ -78,7 +78,7 @@ fn lengths_that_the_rest_cannot_hold_are_refused_at_once() {
 
 #[test]
 fn envelopes_take_their_keys_once_and_pass_over_others() {
-    let read = |value: &Value| rpc::read_request(&packed(value).into(), 64);
+    let read = |value: &Value| rpc::read_request(packed(value).into(), 64);
     let request =
         read(&json!({"x": [1], "params": {"a": 1}, "trace": "t", "method": "m"})).unwrap();
     assert_eq!(request.method.as_str(), "m");
@@ -97,18 +97,18 @@ fn envelopes_take_their_keys_once_and_pass_over_others() {
         twice.extend_from_slice(name);
     }
     assert_eq!(
-        rpc::read_request(&Bytes::from(twice), 64).unwrap_err().kind,
+        rpc::read_request(Bytes::from(twice), 64).unwrap_err().kind,
         MessageErrorKind::DuplicateKey { key: "method" }
     );
     // Keys that are no text are none of ours.
     let odd = Bytes::from_static(b"\x82\x07\x08\xa6method\xa1m");
-    assert_eq!(rpc::read_request(&odd, 64).unwrap().method.as_str(), "m");
+    assert_eq!(rpc::read_request(odd, 64).unwrap().method.as_str(), "m");
 }
 
 #[test]
 fn answers_are_read_in_every_form_that_a_python_server_gives() {
     let read = |kind, value: Value| {
-        rpc::read_answer(Dialect::Netconduit, kind, &packed(&value).into(), 64).unwrap()
+        rpc::read_answer(Dialect::Netconduit, kind, packed(&value).into(), 64).unwrap()
     };
     let data = |value| {
         let reply = read(Kind::RpcResponse, json!({"success": true, "result": value})).unwrap();
@@ -138,7 +138,7 @@ fn errors_of_dialect_cndt_keep_the_documented_numbers() {
         fields,
         json!({"success": false, "error": "Permission denied: x", "code": 3002, "details": [1]})
     );
-    let back = rpc::read_answer(Dialect::Cndt, Kind::RpcError, &out.freeze(), 64).unwrap();
+    let back = rpc::read_answer(Dialect::Cndt, Kind::RpcError, out.freeze(), 64).unwrap();
     assert_eq!(back, Err(error));
 }
 
@@ -192,8 +192,8 @@ proptest! {
     #[test]
     fn any_bytes_are_a_value_or_an_error(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
         let all = Bytes::from(bytes);
-        let _ = rpc::read_request(&all, 64);
-        let _ = rpc::read_message(&all, 64);
+        let _ = rpc::read_request(all.clone(), 64);
+        let _ = rpc::read_message(all.clone(), 64);
         let _ = auth::Failure::read(&all, 64);
         let _ = auth::Request::read(&all, 64);
         let _ = auth::Challenge::read(&all, 64);
@@ -202,7 +202,7 @@ proptest! {
         let _ = check_for_python(&all);
         for dialect in [Dialect::Cndt, Dialect::Netconduit] {
             for kind in [Kind::RpcResponse, Kind::RpcError] {
-                let _ = rpc::read_answer(dialect, kind, &all, 64);
+                let _ = rpc::read_answer(dialect, kind, all.clone(), 64);
             }
         }
     }

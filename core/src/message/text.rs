@@ -12,6 +12,7 @@ pub struct Text(ByteString);
 
 impl Text {
     /// The text in `bytes`, or `None` if they are not UTF-8.
+    #[inline]
     pub fn from_utf8(bytes: Bytes) -> Option<Self> {
         ByteString::try_from(bytes).ok().map(Self)
     }

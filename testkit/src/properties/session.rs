@@ -19,26 +19,26 @@ const DEPTH_MAX: usize = 64;
 /// When the law is broken.
 pub fn envelopes(data: &[u8]) {
     let payload = Bytes::copy_from_slice(data);
-    if let Ok(request) = rpc::read_request(&payload, DEPTH_MAX) {
+    if let Ok(request) = rpc::read_request(payload.clone(), DEPTH_MAX) {
         let mut out = BytesMut::new();
         let written = rpc::write_request(&mut out, &request.method, &Raw(&request.params));
         assert_eq!(written, Ok(()), "a request that was read cannot be written");
-        assert_eq!(rpc::read_request(&out.freeze(), DEPTH_MAX), Ok(request));
+        assert_eq!(rpc::read_request(out.freeze(), DEPTH_MAX), Ok(request));
     }
-    if let Ok(message) = rpc::read_message(&payload, DEPTH_MAX) {
+    if let Ok(message) = rpc::read_message(payload.clone(), DEPTH_MAX) {
         let mut out = BytesMut::new();
         let written = rpc::write_message(&mut out, &message.name, &Raw(&message.data));
         assert_eq!(written, Ok(()), "a message that was read cannot be written");
-        assert_eq!(rpc::read_message(&out.freeze(), DEPTH_MAX), Ok(message));
+        assert_eq!(rpc::read_message(out.freeze(), DEPTH_MAX), Ok(message));
     }
     for dialect in [Dialect::Cndt, Dialect::Netconduit] {
         for kind in [Kind::RpcResponse, Kind::RpcError] {
-            let answer = rpc::read_answer(dialect, kind, &payload, DEPTH_MAX);
+            let answer = rpc::read_answer(dialect, kind, payload.clone(), DEPTH_MAX);
             if let Ok(Err(error)) = answer {
                 let mut out = BytesMut::new();
                 rpc::write_error(&mut out, dialect, &error);
                 let kind = rpc::error_kind(dialect);
-                let back = rpc::read_answer(dialect, kind, &out.freeze(), DEPTH_MAX);
+                let back = rpc::read_answer(dialect, kind, out.freeze(), DEPTH_MAX);
                 assert_eq!(back, Ok(Err(error)), "an error that was read comes back changed");
             }
         }

@@ -6,27 +6,28 @@ use bytes::Bytes;
 
 use super::{Mode, Open, Step};
 use crate::connection::event::{
-    CallFailure, CallId, Event, Message, Outcome, PhaseName, Request, RequestId, Strike, Violation,
+    CallFailure, CallId, Delivery, Event, Message, Outcome, PhaseName, Request, RequestId, Strike,
+    Violation,
 };
-use crate::connection::flow::Tell;
 use crate::connection::link::Link;
 use crate::connection::send_buffer::Class;
-use crate::message::{MessageError, MessageErrorKind, rpc};
+use crate::message::rpc::{self, MessageBody, RequestBody};
+use crate::message::{MessageError, MessageErrorKind};
 use crate::rpc::{ErrorCode, Reply, RpcError};
-use crate::wire::{Dialect, Flags, Frame, InflateLimits, Kind, SHARED_MAX, inflate};
+use crate::wire::{Dialect, Flags, Frame, Header, InflateLimits, Kind, SHARED_MAX, inflate};
 
 impl Open {
     pub(in crate::connection) fn on_frame(
         &mut self,
         link: &mut Link,
-        frame: &Frame,
+        frame: Frame,
         mode: Mode,
     ) -> Result<Step, Violation> {
         self.heartbeat.alive(link.now);
         if self.join.heard() {
             self.release(link);
         }
-        let header = &frame.header;
+        let header = frame.header;
         let taken = match header.kind {
             Kind::RpcResponse | Kind::RpcError => self.on_answer(link, frame).map(|()| true),
             Kind::RpcRequest => self.on_request(link, frame, mode),
@@ -70,16 +71,15 @@ impl Open {
         Ok(Step::Stay)
     }
 
-    fn on_answer(&mut self, link: &mut Link, frame: &Frame) -> Result<(), Violation> {
+    fn on_answer(&mut self, link: &mut Link, frame: Frame) -> Result<(), Violation> {
         let id = frame.header.correlation;
         if !self.knows_call(link, id)? {
             return Ok(());
         }
-        let outcome = inflated(link, frame)
-            .and_then(|inflated| {
-                let payload = inflated.as_ref().unwrap_or(&frame.payload);
-                let bounds = link.config.limits.bounds();
-                rpc::read_answer(frame.dialect, frame.header.kind, payload, bounds)
+        let (dialect, kind) = (frame.dialect, frame.header.kind);
+        let outcome = payload(link, frame)
+            .and_then(|payload| {
+                rpc::read_answer(dialect, kind, payload, link.config.limits.bounds())
             })
             .map_or_else(
                 |error| Err(CallFailure::Unreadable(error)),
@@ -122,13 +122,8 @@ impl Open {
         self.tell_writable(link);
     }
 
-    fn on_request(
-        &mut self,
-        link: &mut Link,
-        frame: &Frame,
-        mode: Mode,
-    ) -> Result<bool, Violation> {
-        let id = frame.header.correlation;
+    fn on_request(&mut self, link: &mut Link, frame: Frame, mode: Mode) -> Result<bool, Violation> {
+        let Header { correlation: id, timestamp, .. } = frame.header;
         if id == 0 || self.serves.contains(id) {
             return Err(Violation::RequestIdInUse { correlation: id });
         }
@@ -137,7 +132,7 @@ impl Open {
             let _ = self.write_error(link, Class::Reply, id, &error);
             return Ok(true);
         }
-        if let Err(wait) = self.admit(link, frame) {
+        if let Err(wait) = self.admit(link, &frame) {
             let error = rate_limited("too many messages and requests", wait);
             let _ = self.write_error(link, Class::Reply, id, &error);
             return Ok(true);
@@ -150,23 +145,14 @@ impl Open {
             return Ok(true);
         }
         let bounds = limits.bounds();
-        let read = inflated(link, frame).and_then(|inflated| {
-            let payload = inflated.as_ref().unwrap_or(&frame.payload);
-            Ok((payload.len(), rpc::read_request(payload, bounds)?))
-        });
+        let read = payload(link, frame)
+            .and_then(|payload| Ok((payload.len(), rpc::read_request(payload, bounds)?)));
         match read {
-            Ok((size, request)) => {
+            Ok((size, RequestBody { method, params })) => {
                 self.serves.insert(id, ());
-                self.deliver(
-                    link,
-                    size,
-                    Event::Request(Request {
-                        id: RequestId(id),
-                        method: request.method,
-                        params: request.params,
-                        timestamp: frame.header.timestamp,
-                    }),
-                );
+                let id = RequestId(id);
+                let request = Request { id, method, params, timestamp };
+                self.deliver(link, size, Delivery::Request(request));
                 Ok(true)
             }
             Err(error) => {
@@ -197,32 +183,25 @@ impl Open {
         self.serves.remove(id);
         self.active_at = now;
         if link.events.take_request(RequestId(id)) {
-            self.watch_inbox(link);
+            self.watch_drain(link);
         } else {
             link.events.push(Event::Cancelled(RequestId(id)));
         }
     }
 
-    fn on_message(&mut self, link: &mut Link, frame: &Frame) -> Result<bool, Violation> {
-        if self.admit(link, frame).is_err() {
+    fn on_message(&mut self, link: &mut Link, frame: Frame) -> Result<bool, Violation> {
+        let timestamp = frame.header.timestamp;
+        if self.admit(link, &frame).is_err() {
             return Ok(false);
         }
         let bounds = link.config.limits.bounds();
-        let read = inflated(link, frame).and_then(|inflated| {
-            let payload = inflated.as_ref().unwrap_or(&frame.payload);
-            Ok((payload.len(), rpc::read_message(payload, bounds)?))
-        });
-        match read {
-            Ok((size, message)) => {
-                self.deliver(
-                    link,
-                    size,
-                    Event::Message(Message {
-                        name: message.name,
-                        data: message.data,
-                        timestamp: frame.header.timestamp,
-                    }),
-                );
+        let Ok(payload) = payload(link, frame) else {
+            return self.strike(link, Strike::Unreadable).map(|()| false);
+        };
+        let size = payload.len();
+        match rpc::read_message(payload, bounds) {
+            Ok(MessageBody { name, data }) => {
+                self.deliver(link, size, Delivery::Message(Message { name, data, timestamp }));
                 Ok(true)
             }
             Err(_) => self.strike(link, Strike::Unreadable).map(|()| false),
@@ -238,34 +217,36 @@ impl Open {
         admitted
     }
 
-    /// Hands an event of `size` bytes to the application. What came since the one before may share
+    /// Hands a delivery of `size` bytes to the application. What came since the one before may share
     /// its memory, so it counts for as much.
-    fn deliver(&mut self, link: &mut Link, size: usize, event: Event) {
+    #[inline]
+    fn deliver(&mut self, link: &mut Link, size: usize, delivery: Delivery) {
         let end = link.decoder.offset();
         let since = end.saturating_sub(core::mem::replace(&mut self.delivered_to, end));
         let shared = usize::try_from(since).unwrap_or(usize::MAX).min(SHARED_MAX);
         let size = size.max(shared);
         self.active_at = link.now;
         link.stats.messages_received = link.stats.messages_received.saturating_add(1);
-        link.events.push_delivery(event, size);
-        self.watch_inbox(link);
+        link.events.push_delivery(delivery, size);
+        self.watch_growth(link);
     }
 
-    /// Asks the peer to pause or to go on, as the receive queue fills and drains.
-    pub(in crate::connection) fn watch_inbox(&mut self, link: &mut Link) {
-        if !link.config.backpressure {
-            return;
+    /// Asks the peer to pause if the receive queue is full to its mark.
+    fn watch_growth(&mut self, link: &mut Link) {
+        let (events, limits) = (&link.events, &link.config.limits);
+        let is_filled = || events.is_filled(limits.queue_high_percent, limits);
+        if link.config.backpressure && self.flow.pauses(link.now, is_filled) {
+            link.write_empty(self.dialect, Class::Control, Kind::Pause, 0);
         }
-        let limits = &link.config.limits;
-        let at_least = |percent: u8| link.events.is_filled(percent, limits);
-        let (low, high) = (limits.queue_low_percent, limits.queue_high_percent);
-        match self.flow.watch(link.now, low, high, at_least) {
-            Some(Tell::Pause) => link.write_empty(self.dialect, Class::Control, Kind::Pause, 0),
-            Some(Tell::Resume) => {
-                link.write_empty(self.dialect, Class::Control, Kind::Resume, 0);
-                self.release(link);
-            }
-            None => {}
+    }
+
+    /// Asks the peer to go on if the receive queue is empty to its mark.
+    pub(in crate::connection) fn watch_drain(&mut self, link: &mut Link) {
+        let (events, limits) = (&link.events, &link.config.limits);
+        let is_drained = || !events.is_filled(limits.queue_low_percent.saturating_add(1), limits);
+        if self.flow.resumes(is_drained) {
+            link.write_empty(self.dialect, Class::Control, Kind::Resume, 0);
+            self.release(link);
         }
     }
 
@@ -324,10 +305,11 @@ fn empty_reply() -> Reply {
     Reply { data: Bytes::from_static(&[0xc0]), envelope: None }
 }
 
-/// The payload as it was before compression, if it was compressed.
-fn inflated(link: &Link, frame: &Frame) -> Result<Option<Bytes>, MessageError> {
+/// The payload as it was before compression.
+#[inline]
+fn payload(link: &Link, frame: Frame) -> Result<Bytes, MessageError> {
     if !frame.header.flags.contains(Flags::COMPRESSED) {
-        return Ok(None);
+        return Ok(frame.payload);
     }
     if frame.dialect == Dialect::Cndt && !link.config.compression {
         return Err(MessageError { offset: 0, kind: MessageErrorKind::CompressionNotAgreed });
@@ -337,6 +319,6 @@ fn inflated(link: &Link, frame: &Frame) -> Result<Option<Bytes>, MessageError> {
         ratio_max: link.config.limits.compression_ratio_max,
     };
     inflate(&frame.payload, limits)
-        .map(|bytes| Some(bytes.into()))
+        .map(Bytes::from)
         .map_err(|error| MessageError { offset: 0, kind: MessageErrorKind::Compression(error) })
 }

@@ -144,6 +144,7 @@ impl Open {
             self.ping(link);
             link.decoder.shrink();
             link.out.shrink();
+            link.events.shrink();
             self.calls.shrink();
             self.serves.shrink();
         }

@@ -36,7 +36,8 @@ fn a_cancelled_request_ends_on_the_other_side_too() {
     assert_eq!(b.respond(at(3), id, &Raw(&[1])), Err(SendError::NoSuchRequest(1)));
     let answer = frames(&take_output(at(3), &mut b));
     assert_eq!((answer.len(), answer[0].header.kind), (1, Kind::RpcError));
-    let error = rpc::read_answer(Dialect::Cndt, Kind::RpcError, &answer[0].payload, 64).unwrap();
+    let error =
+        rpc::read_answer(Dialect::Cndt, Kind::RpcError, answer[0].payload.clone(), 64).unwrap();
     assert_eq!(error, Err(RpcError::cancelled()));
     a.receive(at(3), &frame_of(Dialect::Cndt, Kind::RpcError, Flags::empty(), 1, &[0x80]));
     assert!(events(&mut a).is_empty(), "a cancelled call has no outcome");

@@ -28,7 +28,7 @@ fn a_paused_side_sends_only_control_frames_and_answers() {
     let released = frames(&take_output(at(2), &mut b));
     let kinds: Vec<Kind> = released.iter().map(|frame| frame.header.kind).collect();
     assert_eq!(kinds, [Kind::Message, Kind::Message, Kind::RpcRequest]);
-    let first = rpc::read_message(&released[0].payload, 64).unwrap();
+    let first = rpc::read_message(released[0].payload.clone(), 64).unwrap();
     assert_eq!(first.name.as_str(), "before");
     assert_eq!(b.sent_through().number(), 2);
 }

@@ -36,7 +36,7 @@ fn errors(bytes: &[u8]) -> Vec<RpcError> {
         .map(|frame| {
             assert_eq!(frame.header.kind, Kind::RpcError);
             let bounds = 64;
-            rpc::read_answer(frame.dialect, frame.header.kind, &frame.payload, bounds)
+            rpc::read_answer(frame.dialect, frame.header.kind, frame.payload.clone(), bounds)
                 .unwrap()
                 .unwrap_err()
         })

@@ -189,7 +189,7 @@ fn a_client_that_has_just_joined_gets_nothing_but_pings_until_it_speaks() {
     b.receive(probe.at, &frame(Kind::HeartbeatPong, Flags::empty(), 0, &[]));
     let released = frames(&take_output(probe.at, &mut b));
     let data: Vec<Bytes> =
-        released.iter().map(|f| rpc::read_message(&f.payload, 64).unwrap().data).collect();
+        released.iter().map(|f| rpc::read_message(f.payload.clone(), 64).unwrap().data).collect();
     assert_eq!(data, [&[1][..], &[2]]);
     assert_eq!(b.sent_through().number(), 2);
 }

@@ -8,7 +8,7 @@ use super::super::transcode::to_msgpack;
 use super::answering::short_error_size;
 use super::{Endpoint, PeerEnd, Phase};
 use crate::connection::{
-    CallFailure, CallId, CloseReason, Event, Message, Outcome, Request, Strike,
+    CallFailure, CallId, CloseReason, Delivery, Event, Message, Outcome, Request, Strike,
 };
 use crate::rpc::{ErrorCode, Reply, RpcError};
 
@@ -80,12 +80,12 @@ impl Endpoint {
                 }
                 let id = self.serves.begin(id, batch);
                 let request = Request { id, method, params: or_null(params), timestamp: 0 };
-                self.deliver(Event::Request(request), size);
+                self.deliver(Delivery::Request(request), size);
             }
             Item::Notification { method, params } => {
                 if self.admit(size).is_ok() {
                     let message = Message { name: method, data: or_null(params), timestamp: 0 };
-                    self.deliver(Event::Message(message), size);
+                    self.deliver(Delivery::Message(message), size);
                 }
             }
             Item::Result { id, result } => {
@@ -123,9 +123,9 @@ impl Endpoint {
         }
     }
 
-    fn deliver(&mut self, event: Event, size: usize) {
+    fn deliver(&mut self, delivery: Delivery, size: usize) {
         self.stats.messages_received = self.stats.messages_received.saturating_add(1);
-        self.events.push_delivery(event, size);
+        self.events.push_delivery(delivery, size);
     }
 
     fn on_answer(&mut self, id: &Id, outcome: Outcome) {

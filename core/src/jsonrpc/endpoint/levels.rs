@@ -39,6 +39,11 @@ impl Endpoint {
         self.settle();
     }
 
+    /// How many notifications and requests wait; see `Connection::deliveries_waiting`.
+    pub fn deliveries_waiting(&self) -> usize {
+        self.events.frames()
+    }
+
     /// When [`Endpoint::handle_timeout`] wants to be called, and for which timer. `None`: never.
     pub fn next_deadline(&self) -> Option<Deadline> {
         let end = match &self.phase {
