@@ -94,16 +94,19 @@ impl Ask {
             return self.poll_sent(cx);
         }
         let Some(link) = &self.link else { return Poll::Ready(Err(Unanswered::NotConnected)) };
-        let now = link.machine.now();
-        if matches!(self.stage, Stage::New) {
+        let mut locked = link.lock();
+        let (state, wakes) = locked.split();
+        let now = if matches!(self.stage, Stage::New) {
+            let now = state.asked_at(link.machine);
             self.began = now;
             self.stage = Stage::InLine(Place::until(now + self.timeout));
-        }
+            now
+        } else {
+            link.machine.now()
+        };
         let Stage::InLine(place) = &mut self.stage else {
             return Poll::Ready(Err(Unanswered::NotConnected));
         };
-        let mut locked = link.lock();
-        let (state, wakes) = locked.split();
         let left = place.expires.since(now);
         let sent = state.in_turn(Lane::Calls, place, now, cx.waker(), wakes, |connection| {
             command(connection, now, left)

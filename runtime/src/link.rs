@@ -103,6 +103,8 @@ pub(crate) struct State {
     driver: Option<Waker>,
     /// When the driver last looked at the clock, while it starts handlers.
     pub(crate) round_began: Option<Instant>,
+    /// When somebody asked while `work` is set; see `State::asked_at`.
+    asked_at: Option<Instant>,
     /// The driver will look at `work` before it sleeps.
     awake: bool,
     work: bool,
@@ -142,6 +144,7 @@ impl Link {
             io_error: None,
             driver: None,
             round_began: None,
+            asked_at: None,
             awake: false,
             work: false,
         };
@@ -322,7 +325,24 @@ impl State {
 
     /// How many handlers may start.
     pub(crate) fn handler_room(&self) -> usize {
-        if self.released { HANDLERS_MAX.saturating_sub(self.running) } else { 0 }
+        if self.released && !self.connection.is_congested() {
+            HANDLERS_MAX.saturating_sub(self.running)
+        } else {
+            0
+        }
+    }
+
+    /// The time for a question. Those that come together share one look at the clock, which would be a
+    /// good part of their cost: none of them has left before the driver looks at it again.
+    pub(crate) fn asked_at(&mut self, machine: Machine) -> Instant {
+        match self.asked_at {
+            Some(at) => at,
+            None => {
+                let now = machine.now();
+                self.asked_at = self.work.then_some(now);
+                now
+            }
+        }
     }
 
     /// The driver has something to do.
@@ -431,6 +451,7 @@ impl State {
 
     /// Whether anything was asked of the driver since it looked last.
     pub(crate) fn take_work(&mut self) -> bool {
+        self.asked_at = None;
         std::mem::take(&mut self.work)
     }
 

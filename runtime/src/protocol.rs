@@ -1,15 +1,16 @@
 //! What a connection speaks: the verbs of the core's machines, under one name.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use cndt_core::auth::scram::Keys;
 use cndt_core::connection::{
-    CallId, Connection, Deadline, Event, Format, Overflow, PhaseName, RequestId, SendError, SendId,
-    SharedMessage, Stats, Transmit, Vacancy,
+    CallId, Connection, Deadline, Deliveries, Event, Format, Overflow, PhaseName, RequestId,
+    SendError, SendId, SharedMessage, Stats, Transmit, Vacancy,
 };
 use cndt_core::jsonrpc::{BatchItem, Endpoint, QueuedBatch};
-use cndt_core::message::{Body, BodyError, Nil, from_slice};
+use cndt_core::message::{Body, BodyError, Nil, from_bytes, from_slice};
 use cndt_core::rpc::{Beside, RpcError};
 use cndt_core::time::Instant;
 use cndt_core::wire::Dialect;
@@ -46,12 +47,23 @@ impl Codec {
         }
     }
 
+    /// As `read`, but large binary data shares the memory of the payload.
+    pub(crate) fn read_shared<T: DeserializeOwned + 'static>(
+        self,
+        payload: &Bytes,
+    ) -> Result<T, BodyError> {
+        match self {
+            Self::MessagePack => from_bytes(payload),
+            Self::Json => self.read(payload),
+        }
+    }
+
     /// The payload, or no fields in its place if it is nil.
-    pub(crate) fn fields(self, payload: &[u8]) -> &[u8] {
-        match (self, payload) {
-            (Self::MessagePack, [0xc0]) => &[0x80],
-            (Self::Json, b"null") => b"{}",
-            _ => payload,
+    pub(crate) fn fields(self, payload: &Bytes) -> Cow<'_, Bytes> {
+        match (self, &payload[..]) {
+            (Self::MessagePack, [0xc0]) => Cow::Owned(Bytes::from_static(&[0x80])),
+            (Self::Json, b"null") => Cow::Owned(Bytes::from_static(b"{}")),
+            _ => Cow::Borrowed(payload),
         }
     }
 
@@ -328,11 +340,12 @@ impl Protocol {
 
     // Queue
 
-    pub(crate) fn poll_event(&mut self) -> Option<Event> {
-        match self {
-            Self::Cndt(connection) => connection.poll_event(),
-            Self::Json(json) => json.endpoint.poll_event().map(|event| json.translate(event)),
-        }
+    pub(crate) fn take_deliveries(&mut self, room: usize, inbox: &mut Deliveries) -> bool {
+        either!(self, machine => machine.take_deliveries(room, inbox))
+    }
+
+    pub(crate) fn note_deliveries(&mut self, room: usize, inbox: &Deliveries) {
+        either!(self, machine => machine.note_deliveries(room, inbox));
     }
 
     pub(crate) fn poll_outcome(&mut self) -> Option<Event> {
@@ -343,6 +356,14 @@ impl Protocol {
     }
 
     // Levels
+
+    pub(crate) fn deliveries_waiting(&self) -> usize {
+        either_ref!(self, machine => machine.deliveries_waiting())
+    }
+
+    pub(crate) fn is_congested(&self) -> bool {
+        either_ref!(self, machine => machine.is_congested())
+    }
 
     pub(crate) fn transmit(&self) -> Transmit<'_> {
         either_ref!(self, machine => machine.transmit())

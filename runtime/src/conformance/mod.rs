@@ -108,7 +108,8 @@ macro_rules! conformance_tests {
                 finishes_what_was_begun has_so_many_places cuts_off_who_takes_nothing
                 comes_over_tls refuses_nonsense;
             pressure: tells_of_unsent_messages is_not_held_up_by_a_client_that_does_not_read
-                drops_what_a_slow_client_is_told_to waits_for_room_to_broadcast;
+                drops_what_a_slow_client_is_told_to waits_for_room_to_broadcast
+                answers_no_one_who_does_not_read;
             transport: reads_certificates_from_files binds_the_login_to_the_session
                 tells_when_only_one_side_speaks_tls listens_in_many_places
                 replaces_a_stale_unix_socket serves_both_families ends_its_write_half_alone;

@@ -1,10 +1,12 @@
 //! Peers that are slow, and peers that do not read.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use cndt_core::connection::{CallFailure, CloseReason};
 use cndt_core::rpc::ErrorCode;
+use cndt_core::wire::{Dialect, Header, Kind, write_frame};
 
 use super::support::{
     check, connect, eventually, listen, login_as_client, login_as_server, pause, server,
@@ -226,6 +228,34 @@ pub async fn waits_for_room_to_broadcast<R: Runtime>() -> Outcome {
     Err("a client that does not read got everything".into())
 }
 
+/// Whoever does not read the answers to his calls gets few of them worked out, however many he made.
+pub async fn answers_no_one_who_does_not_read<R: Runtime>() -> Outcome {
+    const CALLS: u64 = 500;
+    let begun = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&begun);
+    let server = Tcp::<R>::server(server_descriptor()).rpc("large", move || {
+        count.fetch_add(1, Ordering::Relaxed);
+        async { "x".repeat(1024 * 1024) }
+    });
+    let server = server.start().await?;
+    let mut deaf = login_as_client::<R>(server.address()).await?;
+    let calls: Vec<u8> = (1..=CALLS).flat_map(call_frame).collect();
+    super::support::write_all(&mut deaf, &calls).await?;
+    eventually::<Tcp<R>>("the first is answered", || begun.load(Ordering::Relaxed) > 0).await?;
+    let mut before = 0;
+    while begun.load(Ordering::Relaxed) > before {
+        before = begun.load(Ordering::Relaxed);
+        pause::<Tcp<R>>(Duration::from_millis(300)).await;
+    }
+    // 8 MiB may wait, and some more are in the sockets.
+    check(before < 100, before)?;
+    let held = server.stats().held_bytes;
+    check(held < 64 * 1024 * 1024, held)?;
+    drop(deaf);
+    server.stop().await;
+    Ok(())
+}
+
 /// Calls beyond the rate fail at once, and say when to try again.
 pub async fn limits_the_rate_of_calls<N: Net>() -> Outcome {
     let server = N::server(server_descriptor().rate_limit(2)).rpc("one", || async { 1 }).start();
@@ -257,12 +287,20 @@ pub async fn limits_the_rate_of_calls<N: Net>() -> Outcome {
 }
 
 fn ping_frame() -> Vec<u8> {
-    use cndt_core::wire::{Dialect, Header, Kind, write_frame};
-    let header = Header::new(Kind::HeartbeatPing);
+    frame(Header::new(Kind::HeartbeatPing), &[])
+}
+
+fn call_frame(correlation: u64) -> Vec<u8> {
+    let header = Header { correlation, ..Header::new(Kind::RpcRequest) };
+    frame(header, b"\x82\xa6method\xa5large\xa6params\x80")
+}
+
+fn frame(header: Header, payload: &[u8]) -> Vec<u8> {
     let mut out = bytes::BytesMut::new();
-    let written = write_frame(&mut out, Dialect::Netconduit, &header, 1024, |_| {
+    let written = write_frame(&mut out, Dialect::Netconduit, &header, 1024, |out| {
+        out.extend_from_slice(payload);
         Ok::<_, std::convert::Infallible>(())
     });
-    debug_assert!(written.is_ok(), "an empty frame always fits");
+    debug_assert!(written.is_ok(), "a small frame always fits");
     out.to_vec()
 }

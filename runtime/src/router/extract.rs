@@ -75,7 +75,8 @@ impl<T: DeserializeOwned + JsonSchema + Send + 'static> Extract for Params<T> {
     fn extract(context: &CallContext) -> Result<Self, RpcError> {
         let codec = context.codec();
         let payload = codec.fields(&context.payload);
-        codec.read(payload).map(Self).map_err(|error| wrong::<T>(context, payload, error))
+        let read = codec.read_shared(&payload);
+        read.map(Self).map_err(|error| wrong::<T>(context, &payload, error))
     }
 
     fn parameters() -> Vec<(String, String)> {
@@ -93,8 +94,8 @@ pub struct Data<T>(pub T);
 
 impl<T: DeserializeOwned + Send + 'static> Extract for Data<T> {
     fn extract(context: &CallContext) -> Result<Self, RpcError> {
-        let payload = context.payload.as_ref();
-        let read = context.codec().read(payload);
+        let payload = &context.payload;
+        let read = context.codec().read_shared(payload);
         read.map(Self).map_err(|error| wrong::<T>(context, payload, error))
     }
 }

@@ -13,6 +13,7 @@ use super::extract::Extract;
 use super::failure::{FailureCause, HandlerFailure, HandlerKind};
 use super::reply::{Answer, IntoAnswer, IntoReply};
 use super::respond::{Responder, answer_message};
+use super::turn::{Begun, Turn};
 use crate::contain::{Contained, contain};
 use crate::rt::Task;
 use crate::telemetry::handler_failed;
@@ -94,7 +95,8 @@ handler!(A1 A2 A3 A4 A5 A6 A7 A8);
 
 /// A method's handler whose types are forgotten.
 pub(super) trait ErasedMethod: Send + Sync {
-    fn start(&self, context: CallContext, responder: Responder) -> Task;
+    /// Answers a call; what is left to be done of it.
+    fn start(&self, turn: &mut Turn<'_, '_>, responder: Responder) -> Option<Task>;
     fn missing_state(&self, states: &States) -> Option<&'static str>;
 }
 
@@ -102,8 +104,8 @@ pub(super) trait ErasedMethod: Send + Sync {
 pub(super) trait ErasedMessage: Send + Sync {
     /// What the handler gives, once it is done.
     fn run(&self, context: CallContext) -> Answering;
-    /// The same, and the answer is sent.
-    fn start(&self, context: CallContext) -> Task;
+    /// The same, and the answer is sent; what is left to be done of it.
+    fn start(&self, turn: &mut Turn<'_, '_>) -> Option<Task>;
     fn missing_state(&self, states: &States) -> Option<&'static str>;
 }
 
@@ -127,29 +129,28 @@ where
     A: 'static,
     M: 'static,
 {
-    fn start(&self, context: CallContext, responder: Responder) -> Task {
-        let begun = contain(|| self.handler.call(&context));
-        Box::pin(async move {
-            let outcome = match begun {
-                Ok(Ok(future)) => Contained(pin!(future)).await,
-                Ok(Err(error)) => return responder.fail(&error),
-                Err(why) => Err(why),
-            };
-            let (cause, error) = match outcome.map(IntoReply::into_reply) {
-                Ok(Ok(answered)) => match responder.reply(&answered, &context) {
-                    Ok(()) => return,
-                    Err(error) => (FailureCause::Unsendable, error),
-                },
-                Ok(Err(error)) => return responder.fail(&error),
-                Err(why) => {
-                    // Wire fact 6 gives the words.
-                    let error = RpcError::internal(format!("Error in {}: {why}", context.name()));
-                    responder.fail(&error);
-                    (FailureCause::Panicked, error)
+    fn start(&self, turn: &mut Turn<'_, '_>, responder: Responder) -> Option<Task> {
+        let outcome = match contain(|| self.handler.call(&turn.context)) {
+            Ok(Ok(future)) => match turn.begin(future) {
+                Begun::Done(outcome) => outcome,
+                Begun::Pending(future) => {
+                    let context = turn.context.clone();
+                    return Some(Box::pin(async move {
+                        let outcome = Contained(future).await;
+                        if let Err((cause, error)) = reply(outcome, &context, responder) {
+                            report(&context, HandlerKind::Method, cause, error).await;
+                        }
+                    }));
                 }
-            };
-            report(&context, HandlerKind::Method, cause, error).await;
-        })
+            },
+            Ok(Err(error)) => {
+                responder.fail(&error);
+                return None;
+            }
+            Err(why) => Err(why),
+        };
+        let (cause, error) = reply(outcome, &turn.context, responder).err()?;
+        failed(turn, HandlerKind::Method, cause, error)
     }
 
     fn missing_state(&self, states: &States) -> Option<&'static str> {
@@ -165,16 +166,50 @@ where
 {
     fn run(&self, context: CallContext) -> Answering {
         let begun = contain(|| self.handler.call(&context));
-        Box::pin(async move { answer::<H, A, M>(begun, &context).await })
-    }
-
-    fn start(&self, context: CallContext) -> Task {
-        let begun = contain(|| self.handler.call(&context));
         Box::pin(async move {
-            if let Some(data) = answer::<H, A, M>(begun, &context).await {
-                answer_message(&context, &data).await;
+            let outcome = match begun {
+                Ok(Ok(future)) => taken(Contained(pin!(future)).await),
+                Ok(Err(error)) => Err((FailureCause::Refused, error)),
+                Err(why) => taken::<H::Output, M>(Err(why)),
+            };
+            match outcome {
+                Ok(answer) => answer,
+                Err((cause, error)) => {
+                    report(&context, HandlerKind::Message, cause, error).await;
+                    None
+                }
             }
         })
+    }
+
+    fn start(&self, turn: &mut Turn<'_, '_>) -> Option<Task> {
+        let outcome = match contain(|| self.handler.call(&turn.context)) {
+            Ok(Ok(future)) => match turn.begin(future) {
+                Begun::Done(outcome) => taken(outcome),
+                Begun::Pending(future) => {
+                    let context = turn.context.clone();
+                    return Some(Box::pin(async move {
+                        match taken(Contained(future).await) {
+                            Ok(None) => {}
+                            Ok(Some(data)) => answer_message(&context, &data).await,
+                            Err((cause, error)) => {
+                                report(&context, HandlerKind::Message, cause, error).await;
+                            }
+                        }
+                    }));
+                }
+            },
+            Ok(Err(error)) => Err((FailureCause::Refused, error)),
+            Err(why) => taken::<H::Output, M>(Err(why)),
+        };
+        match outcome {
+            Ok(None) => None,
+            Ok(Some(data)) => {
+                let context = turn.context.clone();
+                turn.work(Box::pin(async move { answer_message(&context, &data).await }))
+            }
+            Err((cause, error)) => failed(turn, HandlerKind::Message, cause, error),
+        }
     }
 
     fn missing_state(&self, states: &States) -> Option<&'static str> {
@@ -231,31 +266,53 @@ where
     }
 }
 
-/// What a message handler gives; failures are told to whom they concern.
-async fn answer<H, A, M>(
-    begun: Result<Result<H::Future, RpcError>, String>,
+/// Why a handler failed, and what is told of it.
+type Failure = (FailureCause, RpcError);
+
+/// Answers with what a method gave. A failure that its caller does not learn of in full.
+fn reply<T: IntoReply<M>, M>(
+    outcome: Result<T, String>,
     context: &CallContext,
-) -> Option<Bytes>
-where
-    H: Handler<A, Output: IntoAnswer<M>>,
-{
-    let outcome = match begun {
-        Ok(Ok(future)) => Contained(pin!(future)).await,
-        Ok(Err(error)) => {
-            report(context, HandlerKind::Message, FailureCause::Refused, error).await;
-            return None;
+    responder: Responder,
+) -> Result<(), Failure> {
+    match outcome.map(IntoReply::into_reply) {
+        Ok(Ok(answered)) => {
+            responder.reply(&answered, context).map_err(|error| (FailureCause::Unsendable, error))
         }
-        Err(why) => Err(why),
-    };
-    let (cause, error) = match outcome.map(IntoAnswer::into_answer) {
-        Ok(Answer::Nothing) => return None,
-        Ok(Answer::Value(data)) => return Some(data),
-        Ok(Answer::Failed(error)) => (FailureCause::Returned, error),
-        Ok(Answer::Unsendable(error)) => (FailureCause::Unsendable, error),
-        Err(why) => (FailureCause::Panicked, RpcError::internal(why)),
-    };
-    report(context, HandlerKind::Message, cause, error).await;
-    None
+        Ok(Err(error)) => {
+            responder.fail(&error);
+            Ok(())
+        }
+        Err(why) => {
+            // Wire fact 6 gives the words.
+            let error = RpcError::internal(format!("Error in {}: {why}", context.name()));
+            responder.fail(&error);
+            Err((FailureCause::Panicked, error))
+        }
+    }
+}
+
+/// What a message handler gave.
+fn taken<T: IntoAnswer<M>, M>(outcome: Result<T, String>) -> Result<Option<Bytes>, Failure> {
+    match outcome.map(IntoAnswer::into_answer) {
+        Ok(Answer::Nothing) => Ok(None),
+        Ok(Answer::Value(data)) => Ok(Some(data)),
+        Ok(Answer::Failed(error)) => Err((FailureCause::Returned, error)),
+        Ok(Answer::Unsendable(error)) => Err((FailureCause::Unsendable, error)),
+        Err(why) => Err((FailureCause::Panicked, RpcError::internal(why))),
+    }
+}
+
+/// [`report`] of a handler that was done at once.
+#[cold]
+fn failed(
+    turn: &mut Turn<'_, '_>,
+    kind: HandlerKind,
+    cause: FailureCause,
+    error: RpcError,
+) -> Option<Task> {
+    let context = turn.context.clone();
+    turn.work(Box::pin(async move { report(&context, kind, cause, error).await }))
 }
 
 /// Tells of a failure: in the log, and to error hooks.

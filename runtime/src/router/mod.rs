@@ -39,20 +39,24 @@ mod respond;
 mod response;
 mod route;
 mod schema;
+mod turn;
 #[cfg(feature = "webhook")]
 mod webhooks;
 
 use std::collections::BTreeMap;
 use std::future::Future;
+use std::mem;
 use std::sync::Arc;
 
 use cndt_core::connection::{Message, Request};
+#[cfg(feature = "webhook")]
 use cndt_core::message::Text;
 use cndt_core::rpc::{MethodInfo, RpcError};
 #[cfg(feature = "webhook")]
 use cndt_core::webhook::{Found, PathError};
 use schemars::{Schema, SchemaGenerator};
 
+#[cfg(feature = "webhook")]
 pub(crate) use context::Origin;
 pub use context::{CallContext, States};
 pub use extract::Extract;
@@ -63,10 +67,10 @@ pub use reply::{Answer, Answered, Fallible, IntoAnswer, IntoReply, Plain, RawByt
 pub use response::{Response, WithBeside};
 pub(crate) use route::registration;
 pub use route::{Method, Route};
+pub(crate) use turn::{Spare, Turn};
 
 use crate::error::RouterError;
 use crate::hooks::{HookOutcome, Hooks};
-use crate::link::Link;
 use crate::protocol::Codec;
 use crate::rt::Task;
 use crate::telemetry::MethodMeter;
@@ -345,12 +349,17 @@ impl Router {
         &self.failures
     }
 
-    /// The work of answering a request: not begun.
-    pub(crate) fn on_request(&self, link: &Arc<Link>, request: Request) -> Option<Task> {
+    /// Answers a request, out of which it takes what it needs; what is left to be done of it.
+    pub(crate) fn on_request(
+        &self,
+        turn: &mut Turn<'_, '_>,
+        request: &mut Request,
+    ) -> Option<Task> {
         let Request { id, method, params, timestamp } = request;
+        let link = turn.link;
         let registered = self.methods.get(method.as_str());
         let meter = registered.map_or(&self.other_methods, |method| &method.meter);
-        let responder = Responder::new(Arc::clone(link), Some(id), meter);
+        let responder = Responder::new(Arc::clone(link), Some(*id), meter);
         let is_closed_to = |access| access == Access::LoggedIn && !link.is_logged_in();
         let handler = match (registered, &self.default_method) {
             (Some(method), _) if is_closed_to(method.access) => {
@@ -360,68 +369,58 @@ impl Router {
             (Some(method), _) => &method.handler,
             (None, Some(handler)) => handler,
             (None, None) => {
-                responder.fail(&RpcError::method_not_found(&method));
+                responder.fail(&RpcError::method_not_found(method));
                 return None;
             }
         };
         let span = tracing::debug_span!(target: "cndt", "call", connection = %link.id, %method);
-        let task = handler.start(self.context(link, method, params, timestamp), responder);
-        Some(within(span, task))
+        turn.to(mem::take(method), mem::take(params), *timestamp);
+        within(&span, || handler.start(turn, responder))
     }
 
-    /// The work of handling a message: not begun.
-    pub(crate) fn on_message(&self, link: &Arc<Link>, message: Message) -> Option<Task> {
+    /// Handles a message, out of which it takes what it needs; what is left to be done of it.
+    pub(crate) fn on_message(
+        &self,
+        turn: &mut Turn<'_, '_>,
+        message: &mut Message,
+    ) -> Option<Task> {
+        let link = turn.link;
         let registered = self.messages.get(message.name.as_str()).map_or(&[][..], Vec::as_slice);
         let is_stranger = !link.is_logged_in();
         let may_run = |route: &&RegisteredMessage| route.access == Access::Everyone || !is_stranger;
         let mut handlers = registered.iter().filter(may_run).map(|route| &route.handler);
-        let handler = match (handlers.next(), handlers.next()) {
-            (Some(only), None) => only,
-            (Some(_), Some(_)) => {
-                let handlers = registered.iter().filter(may_run);
-                let handlers = handlers.map(|route| Arc::clone(&route.handler)).collect();
-                let Message { name, data, timestamp } = message;
-                let span =
-                    tracing::debug_span!(target: "cndt", "message", connection = %link.id, %name);
-                let task = run_all(handlers, self.context(link, name, data, timestamp));
-                return Some(within(span, task));
-            }
-            (None, _) => match &self.default_message {
-                Some(handler) => handler,
-                None => return self.on_notification(link, message),
-            },
+        let (first, second) = (handlers.next(), handlers.next());
+        let Some(handler) = first.or(self.default_message.as_ref()) else {
+            return self.on_notification(turn, message);
         };
         let Message { name, data, timestamp } = message;
         let span = tracing::debug_span!(target: "cndt", "message", connection = %link.id, %name);
-        Some(within(span, handler.start(self.context(link, name, data, timestamp))))
+        turn.to(mem::take(name), mem::take(data), *timestamp);
+        if second.is_none() {
+            return within(&span, || handler.start(turn));
+        }
+        let handlers = registered.iter().filter(may_run);
+        let handlers = handlers.map(|route| Arc::clone(&route.handler)).collect();
+        let task = run_all(handlers, turn.context.clone());
+        within(&span, || turn.work(task))
     }
 
     /// A message without a handler. In JSON-RPC it is a call that wants no answer.
-    fn on_notification(&self, link: &Arc<Link>, message: Message) -> Option<Task> {
+    fn on_notification(&self, turn: &mut Turn<'_, '_>, message: &mut Message) -> Option<Task> {
+        let link = turn.link;
         let method = self.methods.get(message.name.as_str()).filter(|method| {
             link.codec == Codec::Json && (method.access == Access::Everyone || link.is_logged_in())
         });
         let Some(method) = method else {
-            link.owner.unhandled(&message);
+            link.owner.unhandled(message);
             return None;
         };
         let responder = Responder::new(Arc::clone(link), None, &method.meter);
         let Message { name, data, timestamp } = message;
         let span =
             tracing::debug_span!(target: "cndt", "notification", connection = %link.id, %name);
-        let task = method.handler.start(self.context(link, name, data, timestamp), responder);
-        Some(within(span, task))
-    }
-
-    fn context(
-        &self,
-        link: &Arc<Link>,
-        name: Text,
-        payload: bytes::Bytes,
-        timestamp: u64,
-    ) -> CallContext {
-        let states = Arc::clone(&self.states);
-        CallContext { origin: Origin::Link(Arc::clone(link)), name, payload, timestamp, states }
+        turn.to(mem::take(name), mem::take(data), *timestamp);
+        within(&span, || method.handler.start(turn, responder))
     }
 }
 
@@ -432,9 +431,13 @@ fn auth_required() -> RpcError {
 }
 
 /// What a handler logs tells where it comes from, if anybody wants to know.
-fn within(span: tracing::Span, task: Task) -> Task {
+fn within(span: &tracing::Span, start: impl FnOnce() -> Option<Task>) -> Option<Task> {
     use tracing::Instrument;
-    if span.is_disabled() { task } else { Box::pin(task.instrument(span)) }
+    if span.is_disabled() {
+        return start();
+    }
+    let task = span.in_scope(start)?;
+    Some(Box::pin(task.instrument(span.clone())))
 }
 
 /// All handlers of one message, one after the other; the last value is the answer.

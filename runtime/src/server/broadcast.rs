@@ -1,4 +1,5 @@
-use std::collections::HashSet;
+use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use cndt_core::connection::{Overflow, SendError, SharedMessage};
@@ -21,7 +22,7 @@ pub struct Broadcast<'a, T: ?Sized> {
     server: &'a ServerHandle,
     name: &'a str,
     data: &'a T,
-    excluded: HashSet<ConnectionId>,
+    excluded: BTreeSet<ConnectionId>,
     filter: Option<Filter<'a>>,
     slow_client: SlowClient,
 }
@@ -52,7 +53,7 @@ impl Delivered {
 impl<'a, T: Serialize + ?Sized> Broadcast<'a, T> {
     pub(super) fn new(server: &'a ServerHandle, name: &'a str, data: &'a T) -> Self {
         let slow_client = server.descriptor().slow_client;
-        Self { server, name, data, excluded: HashSet::new(), filter: None, slow_client }
+        Self { server, name, data, excluded: BTreeSet::new(), filter: None, slow_client }
     }
 
     /// Leaves one client out.
@@ -96,7 +97,7 @@ impl<'a, T: Serialize + ?Sized> Broadcast<'a, T> {
     ///
     /// # Errors
     /// When the value cannot be sent to anyone. Nobody got it then.
-    pub fn send(self) -> Result<Delivered, SendError> {
+    pub fn send(mut self) -> Result<Delivered, SendError> {
         let mut delivered = Delivered::default();
         let overflow = match self.slow_client {
             SlowClient::DropNewest => Overflow::Refuse,
@@ -104,8 +105,8 @@ impl<'a, T: Serialize + ?Sized> Broadcast<'a, T> {
             SlowClient::Disconnect => Overflow::Disconnect,
         };
         let mut encoding = self.encoding();
-        for peer in self.receivers() {
-            let link = &peer.link;
+        let receivers = self.receivers();
+        for link in receivers.links() {
             if link.codec == Codec::Json {
                 delivered.count(deliver::try_send(link, self.name, &Typed(self.data)).is_ok());
                 continue;
@@ -137,22 +138,35 @@ impl<'a, T: Serialize + ?Sized> Broadcast<'a, T> {
     ///
     /// # Errors
     /// When the value cannot be sent to anyone. Nobody got it then, unless they speak JSON-RPC.
-    pub fn send_within(self, timeout: Duration) -> PacedBroadcast<'a, T> {
-        PacedBroadcast::new(self.encoding(), self.receivers(), timeout)
+    pub fn send_within(mut self, timeout: Duration) -> PacedBroadcast<'a, T> {
+        let receivers = self.receivers();
+        PacedBroadcast::new(self.encoding(), receivers, timeout)
     }
 
-    fn receivers(&self) -> Vec<Peer> {
-        let mut peers = self.server.connections();
-        peers.retain(|peer| {
-            let is_wanted = self.filter.as_ref().is_none_or(|wants| wants(peer));
-            is_wanted && !self.excluded.contains(&peer.id())
-        });
-        peers
+    fn receivers(&mut self) -> Receivers {
+        let mut peers = self.server.roster();
+        if let Some(wants) = &self.filter {
+            peers = peers.iter().filter(|peer| wants(peer)).cloned().collect();
+        }
+        Receivers { peers, excluded: std::mem::take(&mut self.excluded) }
     }
 
     fn encoding(&self) -> Encoding<'a, T> {
         let now = self.server.machine().now();
         Encoding { server: self.server, name: self.name, data: self.data, now, frames: Vec::new() }
+    }
+}
+
+/// Whom a broadcast goes to. Most go to everybody, so nobody is copied who need not be.
+pub(super) struct Receivers {
+    peers: Arc<[Peer]>,
+    excluded: BTreeSet<ConnectionId>,
+}
+
+impl Receivers {
+    pub(super) fn links(&self) -> impl Iterator<Item = &Arc<Link>> {
+        let is_wanted = |peer: &&Peer| !self.excluded.contains(&peer.id());
+        self.peers.iter().filter(is_wanted).map(|peer| &peer.link)
     }
 }
 

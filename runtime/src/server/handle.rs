@@ -116,7 +116,11 @@ impl ServerHandle {
 
     /// The clients that are logged in, in no particular order.
     pub fn connections(&self) -> Vec<Peer> {
-        self.shared.registry.read(|registry| registry.open().cloned().map(Peer::new).collect())
+        self.roster().to_vec()
+    }
+
+    pub(super) fn roster(&self) -> Arc<[Peer]> {
+        self.shared.registry.update(Registry::roster)
     }
 
     /// How many clients are logged in.
@@ -153,8 +157,7 @@ impl ServerHandle {
 
     /// What the server has done so far.
     pub fn stats(&self) -> ServerStats {
-        let (links, mut stats) = self.shared.registry.read(|registry| {
-            let links: Vec<_> = registry.open().cloned().collect();
+        let (peers, mut stats) = self.shared.registry.update(|registry| {
             let stats = ServerStats {
                 accepted: registry.accepted,
                 refused: registry.refused,
@@ -163,12 +166,12 @@ impl ServerHandle {
                 traffic: registry.past,
                 ..ServerStats::default()
             };
-            (links, stats)
+            (registry.roster(), stats)
         });
-        for link in &links {
-            stats.traffic.add(&link.lock().connection.stats());
+        for peer in peers.iter() {
+            stats.traffic.add(&peer.link.lock().connection.stats());
         }
-        stats.connections = links.len();
+        stats.connections = peers.len();
         stats.held_bytes = self.shared.held_bytes.load(Ordering::Relaxed);
         stats.uptime = self.shared.machine.now().since(self.shared.started);
         stats

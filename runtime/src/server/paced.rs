@@ -1,5 +1,6 @@
 use std::fmt;
 use std::future::Future;
+use std::mem;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -7,11 +8,11 @@ use std::time::Duration;
 
 use cndt_core::connection::{Overflow, SendError};
 use cndt_core::message::Typed;
+use cndt_core::time::Instant;
 use serde::Serialize;
 
-use super::broadcast::{Delivered, Encoding};
+use super::broadcast::{Delivered, Encoding, Receivers};
 use crate::link::{Lane, Link, Place};
-use crate::peer::Peer;
 use crate::protocol::Codec;
 
 /// Whoever has queued so many bytes on a connection lets its driver write them: further ones would
@@ -27,55 +28,123 @@ const AHEAD_MAX: usize = 16 * 1024;
 #[must_use = "a broadcast is only sent when it is awaited"]
 pub struct PacedBroadcast<'a, T: ?Sized> {
     encoding: Encoding<'a, T>,
+    /// Everybody, before the first poll.
+    receivers: Option<Receivers>,
+    expires: Instant,
     /// Who does not have it yet.
-    waiting: Vec<Receiver>,
+    waiting: Vec<Waiting>,
     delivered: Delivered,
     /// Somebody has much to write.
     is_ahead: bool,
 }
 
-struct Receiver {
+struct Waiting {
     link: Arc<Link>,
     place: Place,
 }
 
+/// What has become of a message for one receiver.
+enum Offered {
+    /// The receiver has it, or will never get it.
+    Done {
+        is_queued: bool,
+        /// It has much to write now.
+        is_ahead: bool,
+    },
+    Waits,
+    /// The connection is over, or not open yet.
+    Nobody,
+}
+
 impl<'a, T: ?Sized> PacedBroadcast<'a, T> {
-    pub(super) fn new(encoding: Encoding<'a, T>, peers: Vec<Peer>, timeout: Duration) -> Self {
+    pub(super) fn new(encoding: Encoding<'a, T>, receivers: Receivers, timeout: Duration) -> Self {
         let expires = encoding.now + timeout;
-        let receiver = |peer: Peer| Receiver { link: peer.link, place: Place::until(expires) };
-        let waiting = peers.into_iter().map(receiver).collect();
-        Self { encoding, waiting, delivered: Delivered::default(), is_ahead: false }
+        Self {
+            encoding,
+            receivers: Some(receivers),
+            expires,
+            waiting: Vec::new(),
+            delivered: Delivered::default(),
+            is_ahead: false,
+        }
     }
 }
 
-impl Receiver {
-    /// Whether it has the message now, or never will, and whether it has much to write; nothing if the
-    /// connection is over.
-    fn offer<T: Serialize + ?Sized>(
+impl<T: Serialize + ?Sized> PacedBroadcast<'_, T> {
+    /// Offers it to one receiver. True if that one still waits.
+    fn offer(
         &mut self,
         cx: &mut Context<'_>,
-        encoding: &mut Encoding<'_, T>,
-    ) -> Result<Poll<Option<(bool, bool)>>, SendError> {
-        let (name, data) = (encoding.name, Typed(encoding.data));
-        let now = if self.place.is_taken() { self.link.machine.now() } else { encoding.now };
-        let (mut locked, frame) = match self.link.codec {
-            Codec::Json => (self.link.lock(), None),
-            Codec::MessagePack => match encoding.for_link(&self.link)? {
-                Some((locked, frame)) => (locked, Some(frame)),
-                None => return Ok(Poll::Ready(None)),
-            },
-        };
-        let (state, wakes) = locked.split();
-        let sent =
-            state.in_turn(Lane::Messages, &mut self.place, now, cx.waker(), wakes, |connection| {
-                match frame {
-                    Some(frame) => connection.send_shared(now, frame, Overflow::Wait),
-                    None => connection.send(now, name, &data),
-                }
-            });
-        let is_ahead = state.connection.pending_bytes() >= AHEAD_MAX;
-        Ok(sent.map(|sent| Some((sent.is_ok(), is_ahead))))
+        link: &Link,
+        place: &mut Place,
+    ) -> Result<bool, SendError> {
+        match offer(&mut self.encoding, cx, link, place)? {
+            Offered::Done { is_queued, is_ahead } => {
+                self.delivered.count(is_queued);
+                self.is_ahead |= is_ahead;
+                Ok(false)
+            }
+            Offered::Waits => Ok(true),
+            Offered::Nobody => Ok(false),
+        }
     }
+
+    /// Offers it to everybody for the first time.
+    fn begin(&mut self, cx: &mut Context<'_>, receivers: &Receivers) -> Result<(), SendError> {
+        for link in receivers.links() {
+            let mut place = Place::until(self.expires);
+            if self.offer(cx, link, &mut place)? {
+                self.waiting.push(Waiting { link: Arc::clone(link), place });
+            }
+        }
+        Ok(())
+    }
+
+    /// Offers it once more to those who wait.
+    fn go_on(&mut self, cx: &mut Context<'_>) -> Result<(), SendError> {
+        let mut waiting = mem::take(&mut self.waiting);
+        let mut failed = Ok(());
+        waiting.retain_mut(|Waiting { link, place }| {
+            // Those that are not asked any more keep their places until those are given up.
+            failed.is_err()
+                || self.offer(cx, link, place).unwrap_or_else(|error| {
+                    failed = Err(error);
+                    true
+                })
+        });
+        self.waiting = waiting;
+        failed
+    }
+}
+
+fn offer<T: Serialize + ?Sized>(
+    encoding: &mut Encoding<'_, T>,
+    cx: &mut Context<'_>,
+    link: &Link,
+    place: &mut Place,
+) -> Result<Offered, SendError> {
+    let (name, data) = (encoding.name, Typed(encoding.data));
+    let now = if place.is_taken() { link.machine.now() } else { encoding.now };
+    let (mut locked, frame) = match link.codec {
+        Codec::Json => (link.lock(), None),
+        Codec::MessagePack => match encoding.for_link(link)? {
+            Some((locked, frame)) => (locked, Some(frame)),
+            None => return Ok(Offered::Nobody),
+        },
+    };
+    let (state, wakes) = locked.split();
+    let sent =
+        state.in_turn(Lane::Messages, place, now, cx.waker(), wakes, |connection| match frame {
+            Some(frame) => connection.send_shared(now, frame, Overflow::Wait),
+            None => connection.send(now, name, &data),
+        });
+    Ok(match sent {
+        Poll::Pending => Offered::Waits,
+        Poll::Ready(sent) => Offered::Done {
+            is_queued: sent.is_ok(),
+            is_ahead: state.connection.pending_bytes() >= AHEAD_MAX,
+        },
+    })
 }
 
 impl<T: Serialize + ?Sized> Future for PacedBroadcast<'_, T> {
@@ -83,38 +152,19 @@ impl<T: Serialize + ?Sized> Future for PacedBroadcast<'_, T> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
-        let mut failed = None;
-        let Self { encoding, waiting, delivered, is_ahead } = this;
-        waiting.retain_mut(|receiver| {
-            if failed.is_some() {
-                return false;
-            }
-            match receiver.offer(cx, encoding) {
-                Ok(Poll::Pending) => true,
-                Ok(Poll::Ready(Some((is_queued, has_much)))) => {
-                    delivered.count(is_queued);
-                    *is_ahead |= has_much;
-                    false
-                }
-                Ok(Poll::Ready(None)) => false,
-                Err(error) => {
-                    failed = Some(error);
-                    false
-                }
-            }
-        });
-        if let Some(error) = failed {
-            return Poll::Ready(Err(error));
+        match this.receivers.take() {
+            Some(receivers) => this.begin(cx, &receivers)?,
+            None => this.go_on(cx)?,
         }
-        if !waiting.is_empty() {
+        if !this.waiting.is_empty() {
             return Poll::Pending;
         }
         // The drivers are awake: they write in the meantime.
-        if std::mem::take(is_ahead) {
+        if mem::take(&mut this.is_ahead) {
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
-        Poll::Ready(Ok(*delivered))
+        Poll::Ready(Ok(this.delivered))
     }
 }
 
@@ -123,7 +173,7 @@ impl<T: ?Sized> Unpin for PacedBroadcast<'_, T> {}
 
 impl<T: ?Sized> Drop for PacedBroadcast<'_, T> {
     fn drop(&mut self) {
-        for Receiver { link, place } in &mut self.waiting {
+        for Waiting { link, place } in &mut self.waiting {
             if place.is_taken() {
                 let mut locked = link.lock();
                 let (state, wakes) = locked.split();

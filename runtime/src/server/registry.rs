@@ -11,7 +11,7 @@ use crate::descriptor::ServerDescriptor;
 use crate::error::ServeError;
 
 use crate::link::Link;
-use crate::peer::ConnectionId;
+use crate::peer::{ConnectionId, Peer};
 
 /// After one client was cut off for want of memory, the next has so long to drain.
 const SHED_PAUSE: Duration = Duration::from_millis(100);
@@ -65,6 +65,9 @@ pub(super) struct Registry {
     pub(super) half_open: BTreeMap<u64, Arc<Link>>,
     /// The traffic of connections that have ended.
     pub(super) past: Stats,
+    /// Those who are logged in, oldest first, until somebody comes or goes: broadcasts go through them
+    /// again and again.
+    roster: Option<Arc<[Peer]>>,
 }
 
 pub(super) struct Entry {
@@ -90,6 +93,7 @@ impl Registry {
             admission: Admission::new(descriptor),
             half_open: BTreeMap::new(),
             past: Stats::default(),
+            roster: None,
         }
     }
 
@@ -137,6 +141,7 @@ impl Registry {
         if let Some(entry) = self.links.get_mut(&id) {
             entry.is_open = true;
             self.open_count += 1;
+            self.roster = None;
             self.half_open.remove(&entry.order);
             self.admission.end(entry.source);
         }
@@ -154,6 +159,7 @@ impl Registry {
         self.past.add(stats);
         if entry.is_open {
             self.open_count -= 1;
+            self.roster = None;
             return Some(true);
         }
         self.half_open.remove(&entry.order);
@@ -176,8 +182,15 @@ impl Registry {
         Some(Arc::clone(largest))
     }
 
-    pub(super) fn open(&self) -> impl Iterator<Item = &Arc<Link>> {
-        self.links.values().filter(|entry| entry.is_open).map(|entry| &entry.link)
+    /// Those who are logged in.
+    pub(super) fn roster(&mut self) -> Arc<[Peer]> {
+        let Self { roster, links, .. } = self;
+        let listed = roster.get_or_insert_with(|| {
+            let mut open: Vec<_> = links.values().filter(|entry| entry.is_open).collect();
+            open.sort_unstable_by_key(|entry| entry.order);
+            open.into_iter().map(|entry| Peer::new(Arc::clone(&entry.link))).collect()
+        });
+        Arc::clone(listed)
     }
 }
 
