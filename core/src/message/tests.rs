@@ -219,3 +219,31 @@ impl DeserializeFrom for serde::de::IgnoredAny {
         <Self as serde::Deserialize>::deserialize(&mut deserializer).is_ok()
     }
 }
+
+#[test]
+fn binary_data_shares_what_was_received_if_it_is_large() {
+    let write = |length: usize| {
+        let mut out = BytesMut::new();
+        Typed(&Bytes::from(vec![7; length])).write(&mut out).unwrap();
+        out.freeze()
+    };
+    for (length, is_shared) in [(0, false), (200, false), (16_383, false), (16_384, true)] {
+        let payload = write(length);
+        let data: Bytes = from_bytes(&payload).unwrap();
+        assert_eq!(data, vec![7; length]);
+        let range = payload.as_ptr_range();
+        assert_eq!(range.contains(&data.as_ptr()), is_shared, "{length}");
+    }
+    // Anything else is read as ever: other types, and bytes that are written in another way.
+    assert_eq!(from_bytes::<Vec<u8>>(&Bytes::from_static(&[0x92, 1, 2])).unwrap(), [1, 2]);
+    assert_eq!(from_bytes::<Bytes>(&Bytes::from_static(&[0x92, 1, 2])).unwrap(), [1, 2][..]);
+    let mut trailing = BytesMut::from(&write(20_000)[..]);
+    trailing.extend_from_slice(&[0xc0]);
+    for wrong in [&[0xc4, 5, 1][..], &[0xc4], &[0x81], &[]] {
+        assert!(from_bytes::<Bytes>(&Bytes::copy_from_slice(wrong)).is_err(), "{wrong:?}");
+    }
+    assert_eq!(
+        from_bytes::<Bytes>(&trailing.clone().freeze()).is_ok(),
+        from_slice::<Bytes>(&trailing).is_ok()
+    );
+}

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::task::Poll;
 use std::time::Duration;
 
 use cndt_core::connection::{CallFailure, SendError};
@@ -252,6 +253,33 @@ pub async fn calls_the_client_too<N: Net>() -> Outcome {
         .await?;
     let relayed: i64 = client.call("relay", &(9,)).await?;
     check(relayed == 82, relayed)?;
+    server.stop().await;
+    Ok(())
+}
+
+/// What a handler holds is dropped when it is done, whatever comes next.
+pub async fn drops_what_a_handler_held<N: Net>() -> Outcome {
+    let held = Arc::new(());
+    let (at_once, later) = (Arc::clone(&held), Arc::clone(&held));
+    let hold = move || {
+        // A future that holds it beyond its end.
+        let held = Arc::clone(&at_once);
+        std::future::poll_fn(move |_| Poll::Ready(Arc::strong_count(&held) > 0))
+    };
+    let hold_on = move || {
+        let held = Arc::clone(&later);
+        async move {
+            pause::<N>(Duration::from_millis(1)).await;
+            Arc::strong_count(&held) > 0
+        }
+    };
+    let server = server::<N>().rpc("hold", hold).rpc("hold_on", hold_on).start().await?;
+    let client = connect::<N>(&server).await?;
+    for method in ["hold", "hold_on", "hold", "hold"] {
+        check(client.call(method, &()).await?, method)?;
+        // The handlers themselves hold it as well.
+        eventually::<N>("it is dropped", || Arc::strong_count(&held) == 3).await?;
+    }
     server.stop().await;
     Ok(())
 }

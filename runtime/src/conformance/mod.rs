@@ -132,7 +132,8 @@ macro_rules! conformance_tests {
                 calls: answers reports_errors_of_handlers refuses_unknown_methods
                     names_the_field_that_does_not_fit times_out is_cancelled_by_dropping
                     serves_many_at_once contains_panics discovers_methods
-                    calls_the_client_too starts_handlers_in_order forgets_answers
+                    calls_the_client_too starts_handlers_in_order drops_what_a_handler_held
+                    forgets_answers
                     forgets_in_spite_of_a_pause;
                 batches: carry_calls_and_messages leave_as_there_is_room;
                 replies: answers_with_more_than_a_result stops_handlers_whose_callers_gave_up;
