@@ -190,12 +190,13 @@ impl Driver {
             let is_over = state.closed.is_some();
             // After the end the rest is taken over: it is bounded, and nothing more comes.
             let room = if is_over { usize::MAX } else { state.handler_room() };
-            if !state.connection.take_deliveries(room, &mut self.inbox) {
-                return;
-            }
+            let any = state.connection.take_deliveries(room, &mut self.inbox);
             if is_over {
                 // Nobody is left to get the answers.
                 self.inbox.drop_requests();
+            }
+            if !any {
+                return;
             }
         }
     }

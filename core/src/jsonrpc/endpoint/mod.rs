@@ -248,7 +248,7 @@ impl Endpoint {
     /// The next event, in order; see `Connection::poll_event`. Parameters and data are JSON, null if
     /// there are none.
     pub fn poll_event(&mut self) -> Option<Event> {
-        if self.is_congested() {
+        if self.holds_much() {
             return self.poll_outcome();
         }
         let was_saturated = self.is_saturated();
@@ -260,7 +260,7 @@ impl Endpoint {
     /// Takes messages and requests together; see `Connection::take_deliveries`.
     pub fn take_deliveries(&mut self, room: usize, inbox: &mut Deliveries) -> bool {
         let was_saturated = self.is_saturated();
-        let room = if self.is_congested() { 0 } else { room };
+        let room = if self.holds_much() { 0 } else { room };
         let any = self.events.take(room, inbox);
         self.taken(was_saturated);
         any
@@ -278,8 +278,14 @@ impl Endpoint {
         self.events.pop_other()
     }
 
-    /// Whether too many answers wait to be written; see `Connection::is_congested`.
+    /// Whether too many answers wait to be written; see `Connection::is_congested`. Answers that wait for
+    /// others of their batch do not count: those others must not wait for them.
     pub fn is_congested(&self) -> bool {
+        self.out.answer_bytes() >= self.config.limits.send_queue_bytes
+    }
+
+    /// Whether so much waits to be written, or for the rest of a batch, that nothing more is taken.
+    fn holds_much(&self) -> bool {
         self.answer_bytes() >= self.config.limits.send_queue_bytes
     }
 
