@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use cndt_runtime::users::{UserName, Users, hash_password};
 use cndt_tokio::{
-    Client, ClientDescriptor, ClientHandle, Params, Server, ServerDescriptor, Stream,
+    Blob, Client, ClientDescriptor, ClientHandle, Params, Server, ServerDescriptor, Stream,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -34,8 +34,7 @@ struct Add {
 
 #[derive(Serialize, Deserialize, JsonSchema)]
 struct Echo {
-    #[schemars(with = "Vec<u8>")]
-    data: Bytes,
+    data: Blob,
 }
 
 impl Memory {
@@ -92,7 +91,7 @@ impl Memory {
     pub fn echo(&self, data: &Bytes, calls: usize) -> Result<()> {
         self.runtime.block_on(async {
             for _ in 0..calls {
-                let echo = Echo { data: data.clone() };
+                let echo = Echo { data: data.clone().into() };
                 let echoed: Echo = self.client.call("echo", &echo).await?;
                 if echoed.data.len() != data.len() {
                     return Err("not everything came back".into());

@@ -32,7 +32,7 @@ impl Answer {
     ///
     /// # Errors
     /// [`CallError::Decode`] when it is of another type.
-    pub fn read<T: DeserializeOwned>(&self) -> Result<T, CallError> {
+    pub fn read<T: DeserializeOwned + 'static>(&self) -> Result<T, CallError> {
         self.codec.read(&self.reply.data).map_err(CallError::Decode)
     }
 

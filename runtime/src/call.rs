@@ -29,7 +29,7 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use cndt_core::connection::CallFailure;
-use cndt_core::message::{Body, BodyError, Typed};
+use cndt_core::message::{Body, BodyError, Splices, Typed};
 use cndt_core::resilience::RetryPolicy;
 use cndt_core::rpc::Reply;
 use serde::Serialize;
@@ -62,15 +62,27 @@ impl<'a, P: ?Sized> Arguments<'a, P> {
     }
 }
 
+/// No fields, where nothing at all was written.
+fn fill_in(written: &mut [u8]) {
+    const NIL: u8 = 0xc0;
+    const EMPTY_MAP: u8 = 0x80;
+    if let [only @ NIL] = written {
+        *only = EMPTY_MAP;
+    }
+}
+
 impl<P: Serialize + ?Sized> Body for Arguments<'_, P> {
     fn write(&self, out: &mut BytesMut) -> Result<(), BodyError> {
-        const NIL: u8 = 0xc0;
-        const EMPTY_MAP: u8 = 0x80;
         let start = out.len();
         Typed(self.0).write(out)?;
-        if let [only @ NIL] = &mut out[start..] {
-            *only = EMPTY_MAP;
-        }
+        fill_in(&mut out[start..]);
+        Ok(())
+    }
+
+    fn write_sharing(&self, out: &mut BytesMut, splices: &mut Splices) -> Result<(), BodyError> {
+        let start = out.len();
+        Typed(self.0).write_sharing(out, splices)?;
+        fill_in(&mut out[start..]);
         Ok(())
     }
 
@@ -151,12 +163,13 @@ impl<P: Serialize + ?Sized, T> Call<'_, P, T> {
     }
 }
 
-impl<P: Serialize + ?Sized, T: DeserializeOwned> Future for Call<'_, P, T> {
+impl<P: Serialize + ?Sized, T: DeserializeOwned + 'static> Future for Call<'_, P, T> {
     type Output = Result<T, CallError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let codec = self.raw.ask.codec();
-        self.raw.poll_reply(cx).map(|reply| codec.read(&reply?.data).map_err(CallError::Decode))
+        let reply = ready!(self.raw.poll_reply(cx))?;
+        Poll::Ready(codec.read(&reply.data).map_err(CallError::Decode))
     }
 }
 

@@ -112,7 +112,7 @@ pub use users::{UserName, Users, Verifier};
 pub use bytes::Bytes;
 pub use cndt_core as core;
 pub use cndt_core::connection::{CallFailure, CloseReason, Message, Opened, SendError, Stats};
-pub use cndt_core::message::{BodyError, from_slice};
+pub use cndt_core::message::{Blob, BodyError, from_bytes, from_slice};
 pub use cndt_core::resilience::{
     Backoff, BreakerConfig, BreakerState, BulkheadConfig, Jitter, Rate, RetryPolicy,
 };

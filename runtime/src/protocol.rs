@@ -10,7 +10,7 @@ use cndt_core::connection::{
     SendError, SendId, SharedMessage, Stats, Transmit, Vacancy,
 };
 use cndt_core::jsonrpc::{BatchItem, Endpoint, QueuedBatch};
-use cndt_core::message::{Body, BodyError, Nil, from_bytes, from_slice};
+use cndt_core::message::{Body, BodyError, Nil, from_bytes};
 use cndt_core::rpc::{Beside, RpcError};
 use cndt_core::time::Instant;
 use cndt_core::wire::Dialect;
@@ -37,24 +37,17 @@ pub(crate) enum Codec {
 }
 
 impl Codec {
-    /// Reads one typed value; every byte must belong to it.
-    pub(crate) fn read<T: DeserializeOwned>(self, payload: &[u8]) -> Result<T, BodyError> {
-        match self {
-            Self::MessagePack => from_slice(payload),
-            Self::Json => {
-                serde_json::from_slice(payload).map_err(|error| BodyError::new(error.to_string()))
-            }
-        }
-    }
-
-    /// As `read`, but large binary data shares the memory of the payload.
-    pub(crate) fn read_shared<T: DeserializeOwned + 'static>(
+    /// Reads one typed value; every byte must belong to it. Large binary data may share the memory of
+    /// the payload.
+    pub(crate) fn read<T: DeserializeOwned + 'static>(
         self,
         payload: &Bytes,
     ) -> Result<T, BodyError> {
         match self {
             Self::MessagePack => from_bytes(payload),
-            Self::Json => self.read(payload),
+            Self::Json => {
+                serde_json::from_slice(payload).map_err(|error| BodyError::new(error.to_string()))
+            }
         }
     }
 

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use cndt_async_std::AsyncStd;
 use cndt_runtime::users::{UserName, Users, hash_password};
 use cndt_runtime::{
-    Client, ClientDescriptor, ClientHandle, Data, Params, Peer as Remote, RpcError, Runtime,
+    Blob, Client, ClientDescriptor, ClientHandle, Data, Params, Peer as Remote, RpcError, Runtime,
     Server, ServerDescriptor, ServerHandle,
 };
 use cndt_smol::Smol;
@@ -73,19 +73,13 @@ struct Add {
 
 #[derive(Serialize, Deserialize, JsonSchema)]
 struct Echo {
-    #[schemars(with = "Vec<u8>")]
-    data: Bytes,
+    data: Blob,
 }
 
 #[derive(Serialize, Deserialize, JsonSchema)]
 struct Publish {
     messages: u64,
 }
-
-/// Bytes, for methods that must say of what type they are.
-#[derive(Serialize, Deserialize, JsonSchema)]
-#[serde(transparent)]
-struct Blob(#[schemars(with = "Vec<u8>")] Bytes);
 
 async fn serve<R: Runtime>() -> Result<ServerHandle> {
     let users = Users::new().with(UserName::default(), hash_password(PASSWORD, ITERATIONS)?);
@@ -96,7 +90,7 @@ async fn serve<R: Runtime>() -> Result<ServerHandle> {
         .max_connections(CONNECTIONS_MAX);
     let server = Server::<R>::new(descriptor)
         .rpc("add", |Params(Add { a, b }): Params<Add>| async move { a + b })
-        .rpc("echo", |Params(Echo { data }): Params<Echo>| async move { Blob(data) })
+        .rpc("echo", |Params(Echo { data }): Params<Echo>| async move { data })
         .rpc("publish", publish::<R>);
     Ok(server.start().await?)
 }
@@ -167,7 +161,7 @@ impl<R: Executor> Peer for CndtPeer<R> {
     }
 
     async fn echo(&self, data: Bytes) -> Result<usize> {
-        let echoed: Bytes = self.client.call("echo", &Echo { data }).await?;
+        let echoed: Blob = self.client.call("echo", &Echo { data: Blob(data) }).await?;
         Ok(echoed.len())
     }
 

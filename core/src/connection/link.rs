@@ -8,7 +8,7 @@ use super::event::{CloseReason, Closed, Event, SendError, SendId};
 use super::queue::EventQueue;
 use super::send_buffer::{Class, Held, SendBuffer};
 use super::stats::Stats;
-use crate::message::BodyError;
+use crate::message::{BodyError, Splices};
 use crate::time::Instant;
 use crate::wire::{Decoder, Dialect, Flags, Kind};
 use bytes::{Bytes, BytesMut};
@@ -73,9 +73,9 @@ impl Link {
         &mut self,
         class: Class,
         envelope: Envelope,
-        body: impl FnOnce(&mut BytesMut) -> Result<(), BodyError>,
+        body: impl FnOnce(&mut BytesMut, Option<&mut Splices>) -> Result<(), BodyError>,
     ) -> Result<(), SendError> {
-        self.out.write(class, |out| envelope.write(out, body))?;
+        self.out.write(class, |out, splices| envelope.write_sharing(out, splices, body))?;
         self.watch_output();
         self.stats.frames_sent = self.stats.frames_sent.saturating_add(1);
         Ok(())
@@ -151,7 +151,7 @@ impl Link {
         correlation: u64,
     ) {
         let envelope = self.envelope(dialect, kind, Flags::empty(), correlation);
-        if self.out.write(class, |out| envelope.write_empty(out)).is_ok() {
+        if self.out.write(class, |out, _| envelope.write_empty(out)).is_ok() {
             self.watch_output();
             self.stats.frames_sent = self.stats.frames_sent.saturating_add(1);
         }

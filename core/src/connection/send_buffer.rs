@@ -6,6 +6,7 @@ use alloc::collections::{VecDeque, vec_deque};
 use bytes::{Buf, Bytes, BytesMut};
 
 use super::event::SendId;
+use crate::message::Splices;
 
 /// A piece of own frames is closed beyond this size, so that memory comes back in steps.
 const PIECE_MAX: usize = 64 * 1024;
@@ -115,19 +116,41 @@ pub(crate) struct SendBuffer {
 }
 
 impl SendBuffer {
-    /// Appends a frame by writing it; `write` tells its length and leaves nothing behind on error.
+    /// Appends a frame by writing it; `write` tells its length and leaves nothing in the buffer on error.
     pub(crate) fn write<E>(
         &mut self,
         class: Class,
-        write: impl FnOnce(&mut BytesMut) -> Result<usize, E>,
+        write: impl FnOnce(&mut BytesMut, &mut Splices) -> Result<usize, E>,
     ) -> Result<(), E> {
         let Some(tail) = self.tail() else { return Ok(()) };
-        let result = write(tail);
+        let mut splices = Splices::default();
+        let result = write(tail, &mut splices);
         if tail.is_empty() {
             self.pieces.pop_back();
         }
-        self.mark(result?, class);
+        let length = result?;
+        if !splices.is_empty() {
+            self.splice(splices);
+        }
+        self.mark(length, class);
         Ok(())
+    }
+
+    /// Puts what is shared where it belongs in the newest piece.
+    #[cold]
+    fn splice(&mut self, splices: Splices) {
+        let Some(Piece::Own(mut tail)) = self.pieces.pop_back() else { return };
+        for (before, data) in splices.cut(&mut tail) {
+            if !before.is_empty() {
+                self.pieces.push_back(Piece::Own(before));
+            }
+            self.pieces.push_back(Piece::Shared(data));
+        }
+        if tail.is_empty() {
+            self.keep(tail);
+        } else {
+            self.pieces.push_back(Piece::Own(tail));
+        }
     }
 
     /// Appends a whole frame that others may hold as well.

@@ -25,6 +25,7 @@ mod login;
 mod matrix;
 mod rpc_calls;
 mod scram;
+mod sharing;
 
 const SECOND: Duration = Duration::from_secs(1);
 const TIMEOUT: Duration = Duration::from_secs(30);

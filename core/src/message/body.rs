@@ -3,7 +3,9 @@ use alloc::string::String;
 
 use bytes::{BufMut, BytesMut};
 #[cfg(feature = "std")]
-use {super::msgpack::Reader, bytes::Bytes, core::any::Any};
+use {super::blob, super::msgpack::Reader, bytes::Bytes, core::any::Any, std::io};
+
+use super::splices::Splices;
 
 /// Something that can be written as one MessagePack value, straight into a send buffer.
 pub trait Body {
@@ -12,6 +14,16 @@ pub trait Body {
     /// # Errors
     /// When the value has no MessagePack form. What was appended by then is removed by the caller.
     fn write(&self, out: &mut BytesMut) -> Result<(), BodyError>;
+
+    /// The same, but large binary data may be given to `splices` instead. Without an implementation of
+    /// its own all of it is appended.
+    ///
+    /// # Errors
+    /// As `write`. What was spliced by then is removed by the caller as well.
+    fn write_sharing(&self, out: &mut BytesMut, splices: &mut Splices) -> Result<(), BodyError> {
+        let _ = splices;
+        self.write(out)
+    }
 
     /// Appends the same value as JSON. Without an implementation of its own it is written as
     /// MessagePack first.
@@ -29,6 +41,10 @@ pub trait Body {
 impl<B: Body + ?Sized> Body for Box<B> {
     fn write(&self, out: &mut BytesMut) -> Result<(), BodyError> {
         (**self).write(out)
+    }
+
+    fn write_sharing(&self, out: &mut BytesMut, splices: &mut Splices) -> Result<(), BodyError> {
+        (**self).write_sharing(out, splices)
     }
 
     #[cfg(feature = "jsonrpc")]
@@ -73,18 +89,62 @@ impl Body for Nil {
 
 /// Any serde value. Structs become maps, because peers look fields up by name.
 ///
-/// A `Vec<u8>` is a list of numbers to serde; use [`bytes::Bytes`] or `serde_bytes` for binary data.
+/// A `Vec<u8>` is a list of numbers to serde; use [`Blob`](super::Blob), [`bytes::Bytes`] or
+/// `serde_bytes` for binary data.
 #[cfg(feature = "std")]
 #[derive(Debug)]
 pub struct Typed<'a, T: ?Sized>(pub &'a T);
 
+/// Where serde writes to. One type for both ways of writing: each costs a copy of all of the code.
 #[cfg(feature = "std")]
-impl<T: serde::Serialize + ?Sized> Body for Typed<'_, T> {
-    fn write(&self, out: &mut BytesMut) -> Result<(), BodyError> {
-        let mut serializer = rmp_serde::Serializer::new(out.writer()).with_struct_map();
+struct Sink<'a> {
+    out: &'a mut BytesMut,
+    splices: Option<&'a mut Splices>,
+}
+
+#[cfg(feature = "std")]
+impl io::Write for Sink<'_> {
+    #[inline]
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.write_all(bytes)?;
+        Ok(bytes.len())
+    }
+
+    #[inline]
+    fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
+        match &mut self.splices {
+            Some(splices) if bytes.len() >= blob::SHARED_MIN => match blob::owner_of(bytes) {
+                Some(blob) => splices.put(self.out, &blob),
+                None => self.out.put_slice(bytes),
+            },
+            Some(_) | None => self.out.put_slice(bytes),
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(feature = "std")]
+impl<T: serde::Serialize + ?Sized> Typed<'_, T> {
+    fn write_to(&self, sink: Sink<'_>) -> Result<(), BodyError> {
+        let mut serializer = rmp_serde::Serializer::new(sink).with_struct_map();
         self.0.serialize(&mut serializer).map_err(|error| {
             BodyError::new(alloc::format!("cannot be written as MessagePack: {error}"))
         })
+    }
+}
+
+#[cfg(feature = "std")]
+impl<T: serde::Serialize + ?Sized> Body for Typed<'_, T> {
+    fn write(&self, out: &mut BytesMut) -> Result<(), BodyError> {
+        self.write_to(Sink { out, splices: None })
+    }
+
+    fn write_sharing(&self, out: &mut BytesMut, splices: &mut Splices) -> Result<(), BodyError> {
+        self.write_to(Sink { out, splices: Some(splices) })
     }
 
     #[cfg(feature = "jsonrpc")]
@@ -93,13 +153,8 @@ impl<T: serde::Serialize + ?Sized> Body for Typed<'_, T> {
     }
 }
 
-/// Binary data of at least so many bytes is not copied out of what was received: what it keeps of its
-/// neighbours' memory, `SHARED_MAX` at most, is in proportion then.
-#[cfg(feature = "std")]
-const SHARED_MIN: usize = 16 * 1024;
-
-/// As [`from_slice`], but [`Bytes`] themselves share the memory of `payload` if they have 16 KiB or
-/// more.
+/// As [`from_slice`], but [`Blob`](super::Blob)s in it, and [`Bytes`] that are all of it, share the
+/// memory of `payload` if they have 16 KiB or more.
 ///
 /// # Errors
 /// As [`from_slice`].
@@ -112,7 +167,11 @@ pub fn from_bytes<T: serde::de::DeserializeOwned + 'static>(
     if let Some(place) = (&mut value as &mut dyn Any).downcast_mut::<Option<Bytes>>() {
         *place = binary(payload);
     }
-    value.map_or_else(|| from_slice(payload), Ok)
+    if let Some(value) = value {
+        return Ok(value);
+    }
+    let _noted = (payload.len() >= blob::SHARED_MIN).then(|| blob::Noted::reading(payload));
+    from_slice(payload)
 }
 
 /// The binary data that `payload` is, if it is nothing else.
@@ -121,7 +180,7 @@ fn binary(payload: &Bytes) -> Option<Bytes> {
     let mut reader = Reader::new(payload, 1);
     let data = reader.binary()?;
     reader.end().ok()?;
-    let is_large = data.len() >= SHARED_MIN;
+    let is_large = data.len() >= blob::SHARED_MIN;
     Some(if is_large { payload.slice_ref(data) } else { Bytes::copy_from_slice(data) })
 }
 

@@ -16,17 +16,23 @@
 //! ```
 
 pub mod auth;
+#[cfg(feature = "std")]
+mod blob;
 mod body;
 pub mod msgpack;
 pub mod rpc;
+mod splices;
 mod strict;
 #[cfg(test)]
 mod tests;
 mod text;
 
+#[cfg(feature = "std")]
+pub use blob::Blob;
 pub use body::{Body, BodyError, Nil, Raw};
 #[cfg(feature = "std")]
 pub use body::{Typed, from_bytes, from_slice};
 pub use msgpack::{Bounds, MessageError, MessageErrorKind};
+pub use splices::Splices;
 pub use strict::{PYTHON_DEPTH_MAX, check_for_python};
 pub use text::Text;

@@ -45,16 +45,32 @@ pub fn write_frame<E>(
     frame_max: usize,
     write: impl FnOnce(&mut BytesMut) -> Result<(), E>,
 ) -> Result<usize, FrameError<E>> {
+    write_frame_around(out, dialect, header, frame_max, |out| write(out).map(|()| 0))
+}
+
+/// The same for a payload of which a part is not written here: `write` tells of how many bytes, and
+/// they count as if they were.
+#[inline]
+pub(crate) fn write_frame_around<E>(
+    out: &mut BytesMut,
+    dialect: Dialect,
+    header: &Header,
+    frame_max: usize,
+    write: impl FnOnce(&mut BytesMut) -> Result<usize, E>,
+) -> Result<usize, FrameError<E>> {
     let Some(unfinished) = header.encode(dialect) else {
         return Err(FrameError::NoSuchKind { kind: header.kind, dialect });
     };
     let start = out.len();
     out.extend_from_slice(&unfinished);
-    if let Err(error) = write(out) {
-        out.truncate(start);
-        return Err(FrameError::Payload(error));
-    }
-    let size = out.len().saturating_sub(start);
+    let elsewhere = match write(out) {
+        Ok(elsewhere) => elsewhere,
+        Err(error) => {
+            out.truncate(start);
+            return Err(FrameError::Payload(error));
+        }
+    };
+    let size = out.len().saturating_sub(start).saturating_add(elsewhere);
     let length = size.saturating_sub(HEADER_LEN);
     let announced = u32::try_from(length).ok().filter(|_| length <= frame_max);
     let Some(announced) = announced else {

@@ -40,6 +40,7 @@ mod kind;
 pub use compress::{COMPRESS_MIN, InflateError, InflateLimits, RATIO_FREE, deflate, inflate};
 pub use decoder::{Decoder, Frame, SHARED_MAX};
 pub use dialect::{Dialect, Dialects, UnknownDialect};
+pub(crate) use encoder::write_frame_around;
 pub use encoder::{FrameError, write_frame};
 pub use error::{WireError, WireErrorKind};
 pub use flags::Flags;

@@ -276,7 +276,7 @@ impl<R: Runtime> Client<R> {
     pub async fn call_once<P, T>(&self, method: &str, params: &P) -> Result<T, OnceError>
     where
         P: Serialize + ?Sized,
-        T: DeserializeOwned,
+        T: DeserializeOwned + 'static,
     {
         let machine = Machine::of::<R>();
         let policy = self.descriptor.retry_policy();
@@ -301,7 +301,7 @@ impl<R: Runtime> Client<R> {
     async fn try_call<P, T>(&self, method: &str, params: &P) -> Result<T, OnceError>
     where
         P: Serialize + ?Sized,
-        T: DeserializeOwned,
+        T: DeserializeOwned + 'static,
     {
         let client = self.once().connect().await?;
         let outcome = client.call(method, params).retry(RetryPolicy::NEVER).await;

@@ -72,7 +72,7 @@ impl<P: Serialize + ?Sized, T> PoolCall<'_, P, T> {
     }
 }
 
-impl<P: Serialize + ?Sized, T: DeserializeOwned> Future for PoolCall<'_, P, T> {
+impl<P: Serialize + ?Sized, T: DeserializeOwned + 'static> Future for PoolCall<'_, P, T> {
     type Output = Result<T, CallError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {

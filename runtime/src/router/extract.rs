@@ -75,7 +75,7 @@ impl<T: DeserializeOwned + JsonSchema + Send + 'static> Extract for Params<T> {
     fn extract(context: &CallContext) -> Result<Self, RpcError> {
         let codec = context.codec();
         let payload = codec.fields(&context.payload);
-        let read = codec.read_shared(&payload);
+        let read = codec.read(&payload);
         read.map(Self).map_err(|error| wrong::<T>(context, &payload, error))
     }
 
@@ -95,7 +95,7 @@ pub struct Data<T>(pub T);
 impl<T: DeserializeOwned + Send + 'static> Extract for Data<T> {
     fn extract(context: &CallContext) -> Result<Self, RpcError> {
         let payload = &context.payload;
-        let read = context.codec().read_shared(payload);
+        let read = context.codec().read(payload);
         read.map(Self).map_err(|error| wrong::<T>(context, payload, error))
     }
 }

@@ -1,7 +1,7 @@
 use std::any::TypeId;
 
 use bytes::{Bytes, BytesMut};
-use cndt_core::message::{Body, BodyError, Typed};
+use cndt_core::message::{Body, BodyError, Splices, Typed};
 use cndt_core::rpc::{Beside, RpcError};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Serialize;
@@ -70,6 +70,10 @@ impl<T: Serialize> Body for Value<T> {
     fn write(&self, out: &mut BytesMut) -> Result<(), BodyError> {
         Typed(&self.0).write(out)
     }
+
+    fn write_sharing(&self, out: &mut BytesMut, splices: &mut Splices) -> Result<(), BodyError> {
+        Typed(&self.0).write_sharing(out, splices)
+    }
 }
 
 impl<T: Serialize + JsonSchema + Send + Sync + 'static> IntoReply<Plain> for T {
@@ -113,6 +117,11 @@ pub struct RawReply(pub Bytes);
 impl Body for RawReply {
     fn write(&self, out: &mut BytesMut) -> Result<(), BodyError> {
         out.extend_from_slice(&self.0);
+        Ok(())
+    }
+
+    fn write_sharing(&self, out: &mut BytesMut, splices: &mut Splices) -> Result<(), BodyError> {
+        splices.put(out, &self.0);
         Ok(())
     }
 }

@@ -26,6 +26,9 @@ pub(super) fn type_name<T: JsonSchema>() -> String {
 
 fn name_of(root: &Value, schema: &Value) -> String {
     let schema = resolve(root, schema);
+    if schema.get("format").and_then(Value::as_str) == Some("bytes") {
+        return "bytes".to_owned();
+    }
     let name = match schema.get("type") {
         Some(Value::String(name)) => python(name),
         // `Option<T>` is `[T, "null"]`.
@@ -84,6 +87,7 @@ fn resolve<'a>(root: &'a Value, mut schema: &'a Value) -> &'a Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Blob;
 
     #[derive(JsonSchema)]
     #[allow(dead_code, reason = "only its schema is used")]
@@ -101,6 +105,8 @@ mod tests {
         kind: Kind,
         any: Value,
         unit: (),
+        data: Blob,
+        maybe_data: Option<Blob>,
     }
 
     #[derive(JsonSchema)]
@@ -136,6 +142,8 @@ mod tests {
             ("kind", "str"),
             ("any", "Any"),
             ("unit", "None"),
+            ("data", "bytes"),
+            ("maybe_data", "bytes"),
         ];
         assert_eq!(found, expected);
     }

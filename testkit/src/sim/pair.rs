@@ -7,7 +7,6 @@ use cndt_core::connection::{
     CallFailure, CallId, CloseReason, Closed, Event, Outcome, Overflow, PhaseName, RequestId,
     SendError,
 };
-use cndt_core::message::Raw;
 use cndt_core::rpc::{ErrorCode, RpcError};
 use cndt_core::time::Instant;
 use cndt_core::wire::Dialect;
@@ -15,7 +14,7 @@ use std::time::Duration;
 
 use super::broken::{Broken, Invariant, broken, ensure};
 use super::endpoint::Endpoint;
-use super::payload::{digest, payload};
+use super::payload::{Whole, digest, payload};
 use super::pipe::Pipe;
 
 /// The client.
@@ -125,9 +124,9 @@ impl Pair {
         let number = own.calls.len();
         let params = payload(number, size);
         let before = own.end.connection.pending_bytes();
-        let made = own
-            .end
-            .act(world, |connection, now| connection.call(now, "method", &Raw(&params), timeout))?;
+        let made = own.end.act(world, |connection, now| {
+            connection.call(now, "method", &Whole::new(&params), timeout)
+        })?;
         match made {
             Ok(id) => {
                 own.expect_room(before)?;
@@ -141,8 +140,9 @@ impl Pair {
         let own = &mut self.sides[side];
         let data = payload(own.sent.len(), size);
         let before = own.end.connection.pending_bytes();
-        let sent =
-            own.end.act(world, |connection, now| connection.send(now, "message", &Raw(&data)))?;
+        let sent = own
+            .end
+            .act(world, |connection, now| connection.send(now, "message", &Whole::new(&data)))?;
         match sent {
             Ok(id) => {
                 own.expect_room(before)?;
@@ -188,7 +188,7 @@ impl Pair {
         let data = payload(own.sent.len(), size);
         let before = own.end.connection.pending_bytes();
         let sent = own.end.act(world, |connection, now| {
-            connection.send_acked(now, "message", &Raw(&data), timeout)
+            connection.send_acked(now, "message", &Whole::new(&data), timeout)
         })?;
         match sent {
             Ok(id) => {
@@ -223,7 +223,7 @@ impl Pair {
         let id = own.todo.remove(nth % own.todo.len());
         let correlation = id.correlation();
         let answered = own.end.act(world, |connection, now| match result_of(correlation) {
-            Ok(result) => connection.respond(now, id, &Raw(&result)),
+            Ok(result) => connection.respond(now, id, &Whole::new(&result)),
             Err(error) => connection.respond_error(now, id, &error),
         })?;
         match answered {
@@ -518,6 +518,8 @@ fn result_of(number: u64) -> Result<Vec<u8>, RpcError> {
     let index = usize::try_from(number).unwrap_or(0);
     match number % 5 {
         4 => Err(RpcError::new(ErrorCode::Other(4242), format!("failed {number}"))),
+        // Large enough to go out from where it lies.
+        3 if number.is_multiple_of(4) => Ok(payload(index, 40_000)),
         _ => Ok(payload(index, index * 37 % 300)),
     }
 }

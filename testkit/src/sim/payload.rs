@@ -1,6 +1,8 @@
 //! What the applications send: values that tell where they belong.
 
+use bytes::{Bytes, BytesMut};
 use cndt_core::auth::scram::{Derivation, Keys};
+use cndt_core::message::{Body, BodyError, Splices};
 
 /// A MessagePack value of about this size that no other number has.
 pub(super) fn payload(number: usize, size: usize) -> Vec<u8> {
@@ -13,6 +15,27 @@ pub(super) fn payload(number: usize, size: usize) -> Vec<u8> {
     let step = if number.is_multiple_of(2) { 0 } else { 167 };
     value.extend((0..size).map(|at| (at * step % 251) as u8));
     value
+}
+
+/// A MessagePack value that goes out from where it lies, if it is large.
+pub(super) struct Whole(Bytes);
+
+impl Whole {
+    pub(super) fn new(value: &[u8]) -> Self {
+        Self(Bytes::copy_from_slice(value))
+    }
+}
+
+impl Body for Whole {
+    fn write(&self, out: &mut BytesMut) -> Result<(), BodyError> {
+        out.extend_from_slice(&self.0);
+        Ok(())
+    }
+
+    fn write_sharing(&self, out: &mut BytesMut, splices: &mut Splices) -> Result<(), BodyError> {
+        splices.put(out, &self.0);
+        Ok(())
+    }
 }
 
 /// FNV-1a: tells payloads apart that differ by accident.

@@ -159,7 +159,7 @@ impl<'t> World<'t> {
         match self.tape.below(20) {
             0..=12 => self.tape.below(64),
             13..=17 => self.tape.below(3000),
-            _ => self.tape.below(40_000),
+            _ => self.tape.below(80_000),
         }
     }
 

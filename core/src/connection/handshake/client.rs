@@ -225,7 +225,7 @@ fn request_netconduit(link: &mut Link, hash: &PasswordHash) {
     let (name, version) = (link.config.name.clone(), link.config.version.clone());
     let envelope = link.envelope(Dialect::Netconduit, Kind::AuthRequest, Flags::empty(), 0);
     // The parts were validated with the configuration, so this frame always fits.
-    let _ = link.write(Class::Control, envelope, |out| {
+    let _ = link.write(Class::Control, envelope, |out, _| {
         auth::write_legacy_request(out, hash.as_str(), &name, &version);
         Ok(())
     });

@@ -269,7 +269,7 @@ fn welcome(
         None => {
             let dialect = Dialect::Netconduit;
             let envelope = link.envelope(dialect, Kind::AuthSuccess, Flags::empty(), 0);
-            let _ = link.write(Class::Control, envelope, |out| {
+            let _ = link.write(Class::Control, envelope, |out, _| {
                 auth::write_legacy_success(out, token, &server.name, &server.version);
                 Ok(())
             });
@@ -315,7 +315,7 @@ fn tell(link: &mut Link, dialect: Dialect, correlation: u64, failure: &Failure) 
         Dialect::Netconduit => 0,
     };
     let envelope = link.envelope(dialect, Kind::AuthFailure, Flags::empty(), correlation);
-    let _ = link.write(Class::Control, envelope, |out| {
+    let _ = link.write(Class::Control, envelope, |out, _| {
         failure.write(out);
         Ok(())
     });

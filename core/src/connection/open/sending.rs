@@ -6,11 +6,12 @@ use bytes::BytesMut;
 
 use super::Open;
 use crate::connection::calls::Awaits;
+use crate::connection::encode::Sharing;
 use crate::connection::event::{CallId, Event, SendError, SendId};
 use crate::connection::link::Link;
 use crate::connection::send_buffer::{Class, Held};
 use crate::connection::shared::{Overflow, SharedMessage};
-use crate::message::{Body, BodyError, rpc};
+use crate::message::{Body, BodyError, Splices, rpc};
 use crate::rpc::{Beside, RpcError};
 use crate::wire::{Dialect, Flags, Kind};
 
@@ -41,7 +42,9 @@ impl Open {
             flags: Flags::empty(),
             correlation: id,
         };
-        self.queue(link, out, |buffer| rpc::write_request(buffer, method, params))?;
+        self.queue(link, out, |buffer, splices| {
+            rpc::write_request(buffer, method, &Sharing::new(params, splices))
+        })?;
         self.calls.open(id, link.now, timeout, Awaits::Answer);
         Ok(CallId(id))
     }
@@ -60,7 +63,9 @@ impl Open {
             flags: Flags::empty(),
             correlation: 0,
         };
-        self.queue(link, out, |buffer| rpc::write_message(buffer, name, data))?;
+        self.queue(link, out, |buffer, splices| {
+            rpc::write_message(buffer, name, &Sharing::new(data, splices))
+        })?;
         Ok(link.next_send())
     }
 
@@ -78,7 +83,9 @@ impl Open {
             flags: Flags::REQUIRES_ACK,
             correlation: id,
         };
-        self.queue(link, out, |buffer| rpc::write_message(buffer, name, data))?;
+        self.queue(link, out, |buffer, splices| {
+            rpc::write_message(buffer, name, &Sharing::new(data, splices))
+        })?;
         self.calls.open(id, link.now, timeout, Awaits::Ack);
         Ok(CallId(id))
     }
@@ -186,8 +193,8 @@ impl Open {
         }
         let dialect = self.dialect;
         let envelope = link.envelope(dialect, Kind::RpcResponse, Flags::empty(), id);
-        link.write(Class::Response, envelope, |out| {
-            rpc::write_result(out, dialect, result, beside)
+        link.write(Class::Response, envelope, |out, splices| {
+            rpc::write_result(out, dialect, &Sharing::new(result, splices), beside)
         })?;
         self.active_at = link.now;
         self.serves.remove(id);
@@ -218,7 +225,7 @@ impl Open {
     ) -> Result<(), SendError> {
         let dialect = self.dialect;
         let envelope = link.envelope(dialect, rpc::error_kind(dialect), Flags::empty(), id);
-        link.write(class, envelope, |out| {
+        link.write(class, envelope, |out, _| {
             rpc::write_error(out, dialect, error);
             Ok(())
         })
@@ -267,12 +274,12 @@ impl Open {
         &mut self,
         link: &mut Link,
         out: Outgoing,
-        body: impl FnOnce(&mut BytesMut) -> Result<(), BodyError>,
+        body: impl FnOnce(&mut BytesMut, Option<&mut Splices>) -> Result<(), BodyError>,
     ) -> Result<(), SendError> {
         let envelope = link.envelope(self.dialect, out.kind, out.flags, out.correlation);
         if self.must_hold(out.class) {
             let mut frame = BytesMut::new();
-            envelope.write(&mut frame, body)?;
+            envelope.write(&mut frame, |out| body(out, None))?;
             self.hold(Held { class: out.class, bytes: frame.freeze() });
             link.stats.frames_sent = link.stats.frames_sent.saturating_add(1);
         } else {

@@ -126,7 +126,7 @@ impl Endpoint {
         }
         let framing = self.reply_framing();
         let text = core::mem::take(&mut self.scratch);
-        let written = self.out.write(class, |out| {
+        let written = self.out.write(class, |out, _| {
             let before = out.len();
             framing.write(out, &text);
             Ok::<_, SendError>(out.len().saturating_sub(before))

@@ -173,7 +173,7 @@ impl Endpoint {
     pub(super) fn flush_answer(&mut self, class: Class) {
         let framing = self.reply_framing();
         let text = core::mem::take(&mut self.scratch);
-        let _ = self.out.write(class, |out| {
+        let _ = self.out.write(class, |out, _| {
             let before = out.len();
             framing.write(out, &text);
             Ok::<_, core::convert::Infallible>(out.len().saturating_sub(before))
