@@ -2,7 +2,7 @@
 
 use std::future::{Future, IntoFuture, poll_fn};
 use std::pin::Pin;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::Poll;
 use std::time::Duration;
@@ -11,13 +11,14 @@ use cndt_core::connection::{CallFailure, SendError};
 use serde_json::{Value, json};
 
 use super::support::{
-    check, connect, eventually, listen, read, server, server_descriptor, write_all,
+    check, connect, eventually, listen, pause, read, server, server_descriptor, write_all,
 };
 use super::{Net, Outcome, Tcp};
 use crate::batch::Batch;
 use crate::client::{Client, ClientHandle};
 use crate::descriptor::ClientDescriptor;
 use crate::error::{CallError, NotConnected};
+use crate::link::HANDLERS_MAX;
 use crate::net::{JsonRpc, Listener, LocalAddress};
 use crate::router::extract::{Data, Params};
 use crate::rt::Runtime;
@@ -246,6 +247,70 @@ pub async fn are_answered_in_one_text<R: Runtime>() -> Outcome {
             check(error.code == cndt_core::rpc::ErrorCode::Internal, error)?;
         }
     }
+    server.stop().await;
+    Ok(())
+}
+
+/// What waits for the rest of its batch does not keep that rest waiting, even if it is more than may
+/// wait for a peer that does not read.
+pub async fn are_not_held_up_by_their_own_answers<R: Runtime>() -> Outcome {
+    const COUNT: usize = 400;
+    // More than 8 MiB together, and less than the 10 MiB that fit into one text.
+    const SIZE: usize = 24 * 1024;
+    let (server, descriptor) =
+        served_as_json(handlers(server::<Tcp<R>>(), &Arc::default())).await?;
+    let client = Client::<R>::new(descriptor).connect().await?;
+    let mut batch = client.batch();
+    for _ in 0..COUNT {
+        batch = batch.call("big", &[SIZE]);
+    }
+    let outcomes = batch.await?;
+    check(outcomes.len() == COUNT, outcomes.len())?;
+    for outcome in outcomes {
+        let length = outcome?.read::<String>()?.len();
+        check(length == SIZE, length)?;
+    }
+    server.stop().await;
+    Ok(())
+}
+
+/// Of a batch whose peer is gone, what has not begun never does.
+pub async fn begin_nothing_after_the_end<R: Runtime>() -> Outcome {
+    let (begun, ended) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let may_end = Arc::new(AtomicBool::new(false));
+    let (count, count_ended, gate) = (Arc::clone(&begun), Arc::clone(&ended), Arc::clone(&may_end));
+    let server = server::<Tcp<R>>().rpc("wait", move || {
+        count.fetch_add(1, Ordering::Relaxed);
+        let (ended, gate) = (Arc::clone(&count_ended), Arc::clone(&gate));
+        async move {
+            while !gate.load(Ordering::Relaxed) {
+                pause::<Tcp<R>>(Duration::from_millis(5)).await;
+            }
+            ended.fetch_add(1, Ordering::Relaxed);
+        }
+    });
+    let (server, descriptor) = served_as_json(server).await?;
+    let client = Client::<R>::new(descriptor).connect().await?;
+    // One text, so that all of it is taken before the first handler begins.
+    let mut batch = client.batch();
+    for _ in 0..HANDLERS_MAX * 2 {
+        batch = batch.call("wait", &());
+    }
+    let batch = batch.into_future();
+    R::default().spawn(async move { drop(batch.await) });
+    let all_run = || begun.load(Ordering::Relaxed) == HANDLERS_MAX;
+    eventually::<Tcp<R>>("as many handlers run as may", all_run).await?;
+    let peer = server.find(|_| true).ok_or("nobody is there")?;
+    let waiting = peer.link.lock().connection.deliveries_waiting();
+    check(waiting == HANDLERS_MAX, waiting)?;
+    peer.abort();
+    peer.closed().await;
+    may_end.store(true, Ordering::Relaxed);
+    let all_ended = || ended.load(Ordering::Relaxed) >= HANDLERS_MAX;
+    eventually::<Tcp<R>>("those that run come to their end", all_ended).await?;
+    pause::<Tcp<R>>(Duration::from_millis(300)).await;
+    let begun = begun.load(Ordering::Relaxed);
+    check(begun == HANDLERS_MAX, begun)?;
     server.stop().await;
     Ok(())
 }
