@@ -80,9 +80,20 @@ impl Deliveries {
         self.waiting.shrink_to_fit();
     }
 
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Delivery> {
+        self.waiting.iter().map(|waiting| &waiting.delivery)
+    }
+
     fn bytes_beyond(&self, count: usize) -> usize {
         let before = self.waiting.iter().take(count).map(|waiting| waiting.size);
         self.bytes.saturating_sub(before.fold(0, usize::saturating_add))
+    }
+
+    /// Moves the oldest over.
+    fn pass_on(&mut self, to: &mut Self) {
+        let Some(waiting) = self.waiting.pop_front() else { return };
+        self.bytes = self.bytes.saturating_sub(waiting.size);
+        to.push(waiting);
     }
 
     #[inline]
@@ -150,13 +161,32 @@ impl EventQueue {
             core::mem::swap(&mut self.deliveries, inbox);
         } else {
             for _ in 0..count {
-                let Some(waiting) = self.deliveries.waiting.pop_front() else { break };
-                self.deliveries.bytes = self.deliveries.bytes.saturating_sub(waiting.size);
-                inbox.push(waiting);
+                self.deliveries.pass_on(inbox);
             }
         }
         self.note(room, inbox);
         count > 0
+    }
+
+    /// Moves deliveries over until `inbox` has `room`, as long as they are `wanted`. True when there
+    /// were any.
+    pub(crate) fn take_while(
+        &mut self,
+        room: usize,
+        inbox: &mut Deliveries,
+        wanted: impl Fn(&Delivery) -> bool,
+    ) -> bool {
+        let before = inbox.len();
+        while inbox.len() < room && self.next_delivery().is_some_and(&wanted) {
+            self.deliveries.pass_on(inbox);
+        }
+        self.note(room, inbox);
+        inbox.len() > before
+    }
+
+    /// The oldest delivery.
+    pub(crate) fn next_delivery(&self) -> Option<&Delivery> {
+        self.deliveries.iter().next()
     }
 
     /// Gives memory back that an idle connection does not need.

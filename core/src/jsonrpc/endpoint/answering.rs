@@ -8,7 +8,7 @@ use super::super::message::{Id, error_number, write_error, write_result};
 use super::super::transcode::to_json;
 use super::{Endpoint, Lifetime, Phase};
 use crate::connection::send_buffer::Class;
-use crate::connection::{CloseReason, RequestId, SendError};
+use crate::connection::{CloseReason, Delivery, RequestId, SendError};
 use crate::message::Body;
 use crate::rpc::RpcError;
 use crate::time::Instant;
@@ -63,6 +63,21 @@ impl Serves {
         }
         self.open.insert(self.next, Serve { id, batch });
         RequestId(self.next)
+    }
+
+    /// Whether a delivery may be given out however much waits: it belongs to a batch of which some were
+    /// given out, whose answers are bounded together, or it has no answer. Deliveries are given out
+    /// in order, so no more than one batch is ever given out in part.
+    pub(super) fn goes_on(&self, delivery: &Delivery) -> bool {
+        match delivery {
+            Delivery::Message(_) => true,
+            Delivery::Request(request) => {
+                let number = request.id.correlation();
+                let batch = self.open.get(&number).and_then(|serve| serve.batch);
+                // Batches are numbered along with their requests, so the first one's number is next.
+                batch.is_some_and(|key| number > key.saturating_add(1))
+            }
+        }
     }
 
     fn begin_batch(&mut self, reserved: usize) -> u64 {

@@ -5,6 +5,7 @@ mod batch;
 mod commands;
 mod incoming;
 mod levels;
+mod taking;
 #[cfg(test)]
 mod tests;
 
@@ -16,9 +17,7 @@ use crate::connection::intake::Intake;
 use crate::connection::queue::EventQueue;
 use crate::connection::send_buffer::{Class, SendBuffer};
 use crate::connection::strikes::Strikes;
-use crate::connection::{
-    CallFailure, CallId, CloseReason, Closed, Deliveries, Event, PhaseName, Stats,
-};
+use crate::connection::{CallFailure, CallId, CloseReason, Closed, Event, PhaseName, Stats};
 use crate::limits::{LimitError, Limits};
 use crate::time::Instant;
 use answering::Serves;
@@ -240,58 +239,6 @@ impl Endpoint {
         {
             let reason = reason.clone();
             self.finish(reason);
-        }
-    }
-
-    // Queue
-
-    /// The next event, in order; see `Connection::poll_event`. Parameters and data are JSON, null if
-    /// there are none.
-    pub fn poll_event(&mut self) -> Option<Event> {
-        if self.holds_much() {
-            return self.poll_outcome();
-        }
-        let was_saturated = self.is_saturated();
-        let event = self.events.pop()?;
-        self.taken(was_saturated);
-        Some(event)
-    }
-
-    /// Takes messages and requests together; see `Connection::take_deliveries`.
-    pub fn take_deliveries(&mut self, room: usize, inbox: &mut Deliveries) -> bool {
-        let was_saturated = self.is_saturated();
-        let room = if self.holds_much() { 0 } else { room };
-        let any = self.events.take(room, inbox);
-        self.taken(was_saturated);
-        any
-    }
-
-    /// Takes note of what is left in `inbox`; see `Connection::note_deliveries`.
-    pub fn note_deliveries(&mut self, room: usize, inbox: &Deliveries) {
-        let was_saturated = self.is_saturated();
-        self.events.note(room, inbox);
-        self.taken(was_saturated);
-    }
-
-    /// The next event that is no message and no request; see `Connection::poll_outcome`.
-    pub fn poll_outcome(&mut self) -> Option<Event> {
-        self.events.pop_other()
-    }
-
-    /// Whether too many answers wait to be written; see `Connection::is_congested`. Answers that wait for
-    /// others of their batch do not count: those others must not wait for them.
-    pub fn is_congested(&self) -> bool {
-        self.out.answer_bytes() >= self.config.limits.send_queue_bytes
-    }
-
-    /// Whether so much waits to be written, or for the rest of a batch, that nothing more is taken.
-    fn holds_much(&self) -> bool {
-        self.answer_bytes() >= self.config.limits.send_queue_bytes
-    }
-
-    fn taken(&mut self, was_saturated: bool) {
-        if was_saturated && !self.is_saturated() {
-            self.process();
         }
     }
 

@@ -16,6 +16,7 @@ mod bounds;
 mod calls;
 mod ends;
 mod examples;
+mod taking;
 
 const SECOND: Duration = Duration::from_secs(1);
 
