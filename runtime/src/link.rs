@@ -15,7 +15,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use cndt_core::connection::{
-    CallId, CloseReason, Closed, Opened, Outcome, RequestId, SendError, SendId,
+    CallId, CloseReason, Closed, Deliveries, Opened, Outcome, RequestId, SendError, SendId,
 };
 use cndt_core::time::Instant;
 
@@ -323,10 +323,10 @@ impl State {
         }
     }
 
-    /// How many handlers may start.
-    pub(crate) fn handler_room(&self) -> usize {
-        if self.released && !self.connection.is_congested() {
-            HANDLERS_MAX.saturating_sub(self.running)
+    /// How many handlers may start, of those in `inbox` first.
+    pub(crate) fn handler_room(&self, inbox: &Deliveries) -> usize {
+        if self.released {
+            self.connection.may_begin(HANDLERS_MAX.saturating_sub(self.running), inbox)
         } else {
             0
         }

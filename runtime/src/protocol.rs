@@ -354,8 +354,14 @@ impl Protocol {
         either_ref!(self, machine => machine.deliveries_waiting())
     }
 
-    pub(crate) fn is_congested(&self) -> bool {
-        either_ref!(self, machine => machine.is_congested())
+    /// How many of those in `inbox`, or else of those that will be taken, may begin if there is so much
+    /// room for them: none while the peer does not read its answers.
+    pub(crate) fn may_begin(&self, room: usize, inbox: &Deliveries) -> usize {
+        match self {
+            Self::Cndt(connection) if connection.is_congested() => 0,
+            Self::Cndt(_) => room,
+            Self::Json(json) => json.endpoint.may_begin(room, inbox),
+        }
     }
 
     pub(crate) fn transmit(&self) -> Transmit<'_> {

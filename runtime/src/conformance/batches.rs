@@ -274,22 +274,79 @@ pub async fn are_not_held_up_by_their_own_answers<R: Runtime>() -> Outcome {
     Ok(())
 }
 
+/// Handlers of `wait` end when they may.
+#[derive(Default)]
+struct Gate {
+    begun: AtomicUsize,
+    ended: AtomicUsize,
+    is_open: AtomicBool,
+}
+
+impl Gate {
+    fn serve<R: Runtime>(self: &Arc<Self>, server: Server<R>) -> Server<R> {
+        let gate = Arc::clone(self);
+        server.rpc("wait", move || {
+            gate.begun.fetch_add(1, Ordering::Relaxed);
+            let gate = Arc::clone(&gate);
+            async move {
+                while !gate.is_open.load(Ordering::Relaxed) {
+                    pause::<Tcp<R>>(Duration::from_millis(5)).await;
+                }
+                gate.ended.fetch_add(1, Ordering::Relaxed);
+            }
+        })
+    }
+
+    fn open(&self) {
+        self.is_open.store(true, Ordering::Relaxed);
+    }
+
+    fn begun(&self) -> usize {
+        self.begun.load(Ordering::Relaxed)
+    }
+
+    fn ended(&self) -> usize {
+        self.ended.load(Ordering::Relaxed)
+    }
+}
+
+/// However many batches a peer sends, few begin while much waits for the rest of those that have.
+pub async fn hold_little_more_than_may_wait<R: Runtime>() -> Outcome {
+    // Three times what may wait, though all of them could begin at once.
+    const COUNT: usize = HANDLERS_MAX - 8;
+    const SIZE: usize = 200 * 1024;
+    let gate = Arc::new(Gate::default());
+    let server = gate.serve(handlers(server::<Tcp<R>>(), &Arc::default()));
+    let (server, descriptor) = served_as_json(server).await?;
+    let client = Client::<R>::new(descriptor).connect().await?;
+    let answered = Arc::new(AtomicUsize::new(0));
+    for _ in 0..COUNT {
+        let batch = client.batch().call("big", &[SIZE]).call("wait", &()).into_future();
+        let answered = Arc::clone(&answered);
+        R::default().spawn(async move {
+            if batch.await.is_ok_and(|outcomes| outcomes.iter().all(Result::is_ok)) {
+                answered.fetch_add(1, Ordering::Relaxed);
+            }
+        });
+    }
+    eventually::<Tcp<R>>("some begin", || gate.begun() > 0).await?;
+    let mut before = 0;
+    while gate.begun() > before {
+        before = gate.begun();
+        pause::<Tcp<R>>(Duration::from_millis(300)).await;
+    }
+    check(before < COUNT * 3 / 4, before)?;
+    gate.open();
+    let all = || answered.load(Ordering::Relaxed) == COUNT;
+    eventually::<Tcp<R>>("all are answered", all).await?;
+    server.stop().await;
+    Ok(())
+}
+
 /// Of a batch whose peer is gone, what has not begun never does.
 pub async fn begin_nothing_after_the_end<R: Runtime>() -> Outcome {
-    let (begun, ended) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
-    let may_end = Arc::new(AtomicBool::new(false));
-    let (count, count_ended, gate) = (Arc::clone(&begun), Arc::clone(&ended), Arc::clone(&may_end));
-    let server = server::<Tcp<R>>().rpc("wait", move || {
-        count.fetch_add(1, Ordering::Relaxed);
-        let (ended, gate) = (Arc::clone(&count_ended), Arc::clone(&gate));
-        async move {
-            while !gate.load(Ordering::Relaxed) {
-                pause::<Tcp<R>>(Duration::from_millis(5)).await;
-            }
-            ended.fetch_add(1, Ordering::Relaxed);
-        }
-    });
-    let (server, descriptor) = served_as_json(server).await?;
+    let gate = Arc::new(Gate::default());
+    let (server, descriptor) = served_as_json(gate.serve(server::<Tcp<R>>())).await?;
     let client = Client::<R>::new(descriptor).connect().await?;
     // One text, so that all of it is taken before the first handler begins.
     let mut batch = client.batch();
@@ -298,19 +355,18 @@ pub async fn begin_nothing_after_the_end<R: Runtime>() -> Outcome {
     }
     let batch = batch.into_future();
     R::default().spawn(async move { drop(batch.await) });
-    let all_run = || begun.load(Ordering::Relaxed) == HANDLERS_MAX;
+    let all_run = || gate.begun() == HANDLERS_MAX;
     eventually::<Tcp<R>>("as many handlers run as may", all_run).await?;
     let peer = server.find(|_| true).ok_or("nobody is there")?;
     let waiting = peer.link.lock().connection.deliveries_waiting();
     check(waiting == HANDLERS_MAX, waiting)?;
     peer.abort();
     peer.closed().await;
-    may_end.store(true, Ordering::Relaxed);
-    let all_ended = || ended.load(Ordering::Relaxed) >= HANDLERS_MAX;
+    gate.open();
+    let all_ended = || gate.ended() >= HANDLERS_MAX;
     eventually::<Tcp<R>>("those that run come to their end", all_ended).await?;
     pause::<Tcp<R>>(Duration::from_millis(300)).await;
-    let begun = begun.load(Ordering::Relaxed);
-    check(begun == HANDLERS_MAX, begun)?;
+    check(gate.begun() == HANDLERS_MAX, gate.begun())?;
     server.stop().await;
     Ok(())
 }

@@ -100,7 +100,7 @@ macro_rules! conformance_tests {
                 calls_servers_that_answer_once;
             batches: carry_calls_and_messages_as_json wait_in_line_for_room
                 are_answered_in_one_text are_not_held_up_by_their_own_answers
-                begin_nothing_after_the_end;
+                hold_little_more_than_may_wait begin_nothing_after_the_end;
             messages: tells_what_is_not_acknowledged;
             failover: repeats_only_what_has_not_left;
             retries: repeats_json_rpc;

@@ -54,7 +54,7 @@ impl Driver {
     pub(super) fn read(&mut self, cx: &mut Context<'_>, state: &mut State, now: Instant) -> bool {
         let mut progress = false;
         // What can be handled at once is, before more comes: it is in the caches.
-        if !self.inbox.is_empty() && state.handler_room() > 0 {
+        if !self.inbox.is_empty() && state.handler_room(&self.inbox) > 0 {
             return progress;
         }
         let reads_max = (READS_BYTES_MAX / self.read_size.max(1)).clamp(1, READS_MAX);

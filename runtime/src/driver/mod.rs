@@ -128,7 +128,7 @@ impl Driver {
         self.take_events(&mut locked, now);
         progress |= self.derive(cx, &mut locked, now);
 
-        let room = locked.handler_room();
+        let room = locked.handler_room(&self.inbox);
         let has_deliveries = room > 0 && !self.inbox.is_empty();
         if self.announce || has_deliveries || !self.wakes.is_empty() {
             locked.round_began = Some(now);
@@ -141,7 +141,7 @@ impl Driver {
             locked = link.lock();
             locked.round_began = None;
             if has_deliveries {
-                let room = locked.handler_room();
+                let room = locked.handler_room(&self.inbox);
                 locked.connection.note_deliveries(room, &self.inbox);
             }
         }
@@ -189,7 +189,7 @@ impl Driver {
             }
             let is_over = state.closed.is_some();
             // After the end the rest is taken over: it is bounded, and nothing more comes.
-            let room = if is_over { usize::MAX } else { state.handler_room() };
+            let room = if is_over { usize::MAX } else { state.handler_room(&self.inbox) };
             let any = state.connection.take_deliveries(room, &mut self.inbox);
             if is_over {
                 // Nobody is left to get the answers.
