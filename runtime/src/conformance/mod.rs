@@ -34,6 +34,7 @@ pub mod jsonrpc;
 pub mod life;
 pub mod messages;
 mod net;
+pub mod paced;
 pub mod pool;
 pub mod pressure;
 mod raw_http;
@@ -111,6 +112,7 @@ macro_rules! conformance_tests {
             pressure: tells_of_unsent_messages is_not_held_up_by_a_client_that_does_not_read
                 drops_what_a_slow_client_is_told_to waits_for_room_to_broadcast
                 answers_no_one_who_does_not_read;
+            paced: makes_way_when_it_fails makes_way_when_it_panics;
             transport: reads_certificates_from_files binds_the_login_to_the_session
                 tells_when_only_one_side_speaks_tls listens_in_many_places
                 replaces_a_stale_unix_socket serves_both_families ends_its_write_half_alone;

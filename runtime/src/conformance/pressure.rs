@@ -286,7 +286,7 @@ pub async fn limits_the_rate_of_calls<N: Net>() -> Outcome {
     Ok(())
 }
 
-fn ping_frame() -> Vec<u8> {
+pub(super) fn ping_frame() -> Vec<u8> {
     frame(Header::new(Kind::HeartbeatPing), &[])
 }
 

@@ -71,29 +71,12 @@ impl<'a, T: ?Sized> PacedBroadcast<'a, T> {
 }
 
 impl<T: Serialize + ?Sized> PacedBroadcast<'_, T> {
-    /// Offers it to one receiver. True if that one still waits.
-    fn offer(
-        &mut self,
-        cx: &mut Context<'_>,
-        link: &Link,
-        place: &mut Place,
-    ) -> Result<bool, SendError> {
-        match offer(&mut self.encoding, cx, link, place)? {
-            Offered::Done { is_queued, is_ahead } => {
-                self.delivered.count(is_queued);
-                self.is_ahead |= is_ahead;
-                Ok(false)
-            }
-            Offered::Waits => Ok(true),
-            Offered::Nobody => Ok(false),
-        }
-    }
-
     /// Offers it to everybody for the first time.
     fn begin(&mut self, cx: &mut Context<'_>, receivers: &Receivers) -> Result<(), SendError> {
         for link in receivers.links() {
             let mut place = Place::until(self.expires);
-            if self.offer(cx, link, &mut place)? {
+            let offered = offer(&mut self.encoding, cx, link, &mut place)?;
+            if self.still_waits(offered) {
                 self.waiting.push(Waiting { link: Arc::clone(link), place });
             }
         }
@@ -102,18 +85,30 @@ impl<T: Serialize + ?Sized> PacedBroadcast<'_, T> {
 
     /// Offers it once more to those who wait.
     fn go_on(&mut self, cx: &mut Context<'_>) -> Result<(), SendError> {
-        let mut waiting = mem::take(&mut self.waiting);
-        let mut failed = Ok(());
-        waiting.retain_mut(|Waiting { link, place }| {
-            // Those that are not asked any more keep their places until those are given up.
-            failed.is_err()
-                || self.offer(cx, link, place).unwrap_or_else(|error| {
-                    failed = Err(error);
-                    true
-                })
-        });
-        self.waiting = waiting;
-        failed
+        let mut next = 0;
+        // All stay in the list meanwhile: should the value's own code fail or panic, their places are
+        // given up with it.
+        while let Some(Waiting { link, place }) = self.waiting.get_mut(next) {
+            let offered = offer(&mut self.encoding, cx, link, place)?;
+            if self.still_waits(offered) {
+                next += 1;
+            } else {
+                self.waiting.swap_remove(next);
+            }
+        }
+        Ok(())
+    }
+
+    fn still_waits(&mut self, offered: Offered) -> bool {
+        match offered {
+            Offered::Done { is_queued, is_ahead } => {
+                self.delivered.count(is_queued);
+                self.is_ahead |= is_ahead;
+                false
+            }
+            Offered::Waits => true,
+            Offered::Nobody => false,
+        }
     }
 }
 
