@@ -375,6 +375,112 @@ fn small_messages_do_not_hold_on_to_what_came_around_them() {
     }
 }
 
+/// A frame of 64 KiB and what makes the read around it a large one.
+fn amid_chaff(frame: &[u8], kind: Kind) -> Vec<u8> {
+    let chaff = self::frame(kind, Flags::empty(), &vec![0; 60 * KIB]);
+    [frame, &chaff.repeat(12)].concat()
+}
+
+/// Feeds bytes as a driver does: in as large reads as their payloads may share.
+fn read_large(connection: &mut Connection, mut bytes: &[u8]) {
+    while !bytes.is_empty() && connection.wants_read() {
+        let size = connection.reserve_large(MIB).max(READ).min(bytes.len());
+        connection.read_buffer().extend_from_slice(&bytes[..size]);
+        connection.received(NOW, size);
+        bytes = &bytes[size..];
+    }
+}
+
+#[test]
+fn small_messages_do_not_hold_on_to_large_reads() {
+    let _alone = alone();
+    let small = message(&[1]);
+    let chaff = frame(Kind::HeartbeatPong, Flags::empty(), &vec![0; 60 * KIB]).repeat(10);
+    let mut b = server();
+    let grown = growth(|| {
+        let mut left = 200;
+        while b.wants_read() && left > 0 {
+            left -= 1;
+            read_large(&mut b, &chaff);
+            // Up to its end, so that the next read begins the same buffer anew.
+            let free = b.read_buffer().capacity() - b.read_buffer().len();
+            let rest = vec![0; free.saturating_sub(HEADER_LEN + 10)];
+            for piece in [&frame(Kind::HeartbeatPong, Flags::empty(), &rest), &small] {
+                b.read_buffer().extend_from_slice(piece);
+                b.received(NOW, piece.len());
+            }
+        }
+    });
+    assert!(grown <= 16 * MIB, "{grown} bytes");
+}
+
+#[test]
+fn large_messages_count_as_much_as_they_hold_on_to() {
+    let _alone = alone();
+    let data = [&[0xc6, 0, 1, 0, 0][..], &[0; 64 * KIB]].concat();
+    let bytes = amid_chaff(&message(&data), Kind::HeartbeatPong);
+    let mut b = server();
+    let grown = growth(|| (0..200).for_each(|_| read_large(&mut b, &bytes)));
+    assert!(!b.wants_read());
+    assert!(grown <= 16 * MIB, "{grown} bytes");
+}
+
+#[test]
+#[cfg(feature = "std")]
+fn answers_that_nobody_reads_hold_on_to_little() {
+    use cndt_core::auth::{UserName, scram::Derivation};
+    use cndt_core::message::{Blob, Typed, from_bytes};
+
+    let _alone = alone();
+    let keys = Derivation::new("secret", &[3; 16], 4096).unwrap().run();
+    let config = || {
+        let mut config = Config::default();
+        config.limits.iterations_min = 4096;
+        config
+    };
+    let access = Access::netconduit("secret").with_user(UserName::default(), keys.verifier());
+    let mut b = Connection::server(NOW, config(), access, Entropy([7; 64])).unwrap();
+    let mine = Credentials::new(UserName::default(), "secret").unwrap().with_keys(keys);
+    let mut a = Connection::client(NOW, config(), mine, Entropy([9; 64])).unwrap();
+    let pass = |from: &mut Connection, to: &mut Connection| {
+        let bytes: Vec<u8> = from.transmit().flatten().copied().collect();
+        from.advance_transmit(NOW, bytes.len());
+        bytes.chunks(READ).for_each(|piece| to.receive(NOW, piece));
+        bytes.len()
+    };
+    while pass(&mut a, &mut b) + pass(&mut b, &mut a) > 0 {}
+    assert!(matches!(b.poll_event(), Some(Event::Opened(_))));
+
+    let mut bytes = BytesMut::new();
+    let blob = Typed(&Blob::from(vec![0; 64 * KIB]));
+    let mut answered = 0;
+    let grown = growth(|| {
+        for id in 1..500 {
+            bytes.clear();
+            let mut put = |kind, correlation| {
+                let header = Header { correlation, ..Header::new(kind) };
+                let frame = |out: &mut BytesMut| match kind {
+                    Kind::RpcRequest => rpc::write_request(out, "echo", &blob),
+                    _ => rpc::write_message(out, "chaff", &blob),
+                };
+                write_frame(&mut bytes, Dialect::Cndt, &header, usize::MAX, frame).unwrap();
+            };
+            put(Kind::RpcRequest, id);
+            (0..12).for_each(|_| put(Kind::Message, 0));
+            read_large(&mut b, &bytes);
+            while let Some(event) = b.poll_event() {
+                if let Event::Request(request) = event {
+                    let blob: Blob = from_bytes(&request.params).unwrap();
+                    b.respond(NOW, request.id, &Typed(&blob)).unwrap();
+                    answered += 1;
+                }
+            }
+        }
+    });
+    assert!(answered > 100, "{answered}");
+    assert!(grown <= 48 * MIB, "{grown} bytes for {answered} answers");
+}
+
 #[test]
 fn connections_that_do_nothing_cost_little() {
     let _alone = alone();

@@ -225,6 +225,43 @@ fn payloads_share_the_buffer_and_shrink_gives_it_back() {
 }
 
 #[test]
+fn large_payloads_share_large_reads() {
+    for length in [16 * 1024 + 1, 20_000, 40_000, 65_536, 100_000, 300_000, 5_000_000] {
+        let mut one = BytesMut::new();
+        write_frame(&mut one, Dialect::Cndt, &header(Kind::Message), usize::MAX, |out| {
+            out.resize(out.len() + length, 7);
+            Ok::<(), ()>(())
+        })
+        .unwrap();
+        let bytes = one.repeat(20_000_000 / length);
+        let mut decoder = Decoder::new(Dialects::BOTH, usize::MAX);
+        assert_eq!(decoder.reserve_large(1 << 20), 0, "nothing is known of it");
+        let (mut rest, mut copied, mut kept) = (&bytes[..], 0, Vec::new());
+        while !rest.is_empty() {
+            let size = match decoder.reserve_large(1 << 20) {
+                0 => 4096,
+                size => size,
+            };
+            let (read, behind) = rest.split_at(size.min(rest.len()));
+            let free = decoder.buffer().capacity() - decoder.buffer().len();
+            assert!(size == 4096 || free >= size, "{free} of {size}");
+            decoder.buffer().extend_from_slice(read);
+            rest = behind;
+            let here = decoder.buffer().as_ptr_range();
+            while let Some(frame) = decoder.next_frame().unwrap() {
+                copied += usize::from(!here.contains(&frame.payload.as_ptr()));
+                kept.push(frame.payload);
+            }
+        }
+        assert_eq!((copied, kept.len()), (0, 20_000_000 / length), "{length} bytes");
+    }
+    let mut decoder = Decoder::new(Dialects::BOTH, usize::MAX);
+    decoder.push(&frame(Dialect::Cndt, Kind::Message, &[7; 16 * 1024]));
+    assert!(decoder.next_frame().unwrap().is_some());
+    assert_eq!(decoder.reserve_large(1 << 20), 0, "small ones may have small reads");
+}
+
+#[test]
 fn a_frame_that_fails_leaves_the_buffer_as_it_was() {
     let mut out = BytesMut::from(&b"before"[..]);
     let message = header(Kind::Message);

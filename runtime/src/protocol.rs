@@ -157,6 +157,14 @@ impl Protocol {
         either!(self, machine => machine.read_buffer())
     }
 
+    /// Makes room for a large read, if much is coming. A text of JSON does not tell its length beforehand.
+    pub(crate) fn reserve_large(&mut self, max: usize) -> usize {
+        match self {
+            Self::Cndt(connection) => connection.reserve_large(max),
+            Self::Json(_) => 0,
+        }
+    }
+
     pub(crate) fn rest(&mut self) {
         either!(self, machine => machine.rest());
     }

@@ -155,6 +155,13 @@ impl Connection {
         buffer
     }
 
+    /// Makes room in [`Connection::read_buffer`] for one large read if a large payload is coming, one of
+    /// more than 16 KiB: for as many bytes as it may share memory with, `max` at most. Tells how many;
+    /// 0 if none is coming, and then a read of the usual size does.
+    pub fn reserve_large(&mut self, max: usize) -> usize {
+        self.link.decoder.reserve_large(max)
+    }
+
     /// Nothing is to be done before more comes: gives the read buffer back if nothing is in it. For
     /// drivers, before they wait; most connections wait most of the time.
     pub fn rest(&mut self) {

@@ -12,6 +12,8 @@ use crate::message::Splices;
 const PIECE_MAX: usize = 64 * 1024;
 /// A drained piece of at most this size is kept for the next frames.
 const SPARE_MAX: usize = 16 * 1024;
+/// Behind so many bytes smaller data than that is copied.
+const SHARING_MAX: usize = 1024 * 1024;
 /// A shared frame of at most this size is copied: cheaper than one more slice to write.
 const SHARED_COPY_MAX: usize = 1024;
 
@@ -122,8 +124,8 @@ impl SendBuffer {
         class: Class,
         write: impl FnOnce(&mut BytesMut, &mut Splices) -> Result<usize, E>,
     ) -> Result<(), E> {
+        let mut splices = self.splices();
         let Some(tail) = self.tail() else { return Ok(()) };
-        let mut splices = Splices::default();
         let result = write(tail, &mut splices);
         if tail.is_empty() {
             self.pieces.pop_back();
@@ -134,6 +136,16 @@ impl SendBuffer {
         }
         self.mark(length, class);
         Ok(())
+    }
+
+    /// For the next frame. What waits counts by its own size, and not by what it keeps of the memory that
+    /// it was received in; so behind much that waits less is shared.
+    fn splices(&self) -> Splices {
+        if self.bytes < SHARING_MAX {
+            Splices::default()
+        } else {
+            Splices::of_at_least(SHARING_MAX)
+        }
     }
 
     /// Puts what is shared where it belongs in the newest piece.

@@ -7,9 +7,7 @@ use bytes::Bytes;
 use serde::de::{Deserialize, Deserializer, Error, SeqAccess, Visitor};
 use serde::{Serialize, Serializer};
 
-/// Received data smaller than this, in bytes, is copied out of what was received: what it would keep
-/// of its neighbours' memory, [`SHARED_MAX`](crate::wire::SHARED_MAX) at most, is out of proportion.
-pub(super) const SHARED_MIN: usize = 16 * 1024;
+use super::splices::SHARED_MIN;
 
 /// Room that is made at once for a list of numbers, whatever it says of its length.
 const LIST_GUESS: usize = 4096;
@@ -17,9 +15,12 @@ const LIST_GUESS: usize = 4096;
 /// Binary data in parameters, results and messages, which is not copied if it is large.
 ///
 /// To serde it is bytes, like [`Bytes`] (MessagePack's binary data; in JSON a list of numbers). Between
-/// two `Blob`s, however deep in other values, data of 32 KiB or more goes out from where it lies, and
-/// data of 16 KiB or more shares the memory of what was received. A part keeps all of that memory:
-/// 256 KiB, or eight times its own, at most. Copy what is kept for long.
+/// two `Blob`s, however deep in other values, data of 16 KiB or more goes out from where it lies, and
+/// shares the memory of what was received. It keeps that memory, its neighbours' as well: 256 KiB or
+/// sixteen times its own at most. Copy what is to stay for long.
+///
+/// It is copied all the same where a frame must be looked at as a whole, to be compressed or for a peer
+/// of dialect `netconduit`, and if less than 1 MiB, where more than that waits to be sent already.
 ///
 /// ```
 /// use bytes::Bytes;

@@ -5,6 +5,8 @@ use bytes::{BufMut, BytesMut};
 #[cfg(feature = "std")]
 use {super::blob, super::msgpack::Reader, bytes::Bytes, core::any::Any, std::io};
 
+#[cfg(feature = "std")]
+use super::splices::SHARED_MIN;
 use super::splices::Splices;
 
 /// Something that can be written as one MessagePack value, straight into a send buffer.
@@ -113,7 +115,7 @@ impl io::Write for Sink<'_> {
     #[inline]
     fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
         match &mut self.splices {
-            Some(splices) if bytes.len() >= blob::SHARED_MIN => match blob::owner_of(bytes) {
+            Some(splices) if bytes.len() >= SHARED_MIN => match blob::owner_of(bytes) {
                 Some(blob) => splices.put(self.out, &blob),
                 None => self.out.put_slice(bytes),
             },
@@ -170,7 +172,7 @@ pub fn from_bytes<T: serde::de::DeserializeOwned + 'static>(
     if let Some(value) = value {
         return Ok(value);
     }
-    let _noted = (payload.len() >= blob::SHARED_MIN).then(|| blob::Noted::reading(payload));
+    let _noted = (payload.len() >= SHARED_MIN).then(|| blob::Noted::reading(payload));
     from_slice(payload)
 }
 
@@ -180,7 +182,7 @@ fn binary(payload: &Bytes) -> Option<Bytes> {
     let mut reader = Reader::new(payload, 1);
     let data = reader.binary()?;
     reader.end().ok()?;
-    let is_large = data.len() >= blob::SHARED_MIN;
+    let is_large = data.len() >= SHARED_MIN;
     Some(if is_large { payload.slice_ref(data) } else { Bytes::copy_from_slice(data) })
 }
 

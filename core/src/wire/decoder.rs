@@ -13,7 +13,7 @@ pub struct Frame {
     pub header: Header,
     /// Its payload as it was on the wire, compressed or not: `header.length` bytes. It shares the
     /// memory of the decoder's buffer, so keeping a small payload can keep its neighbours' memory:
-    /// at most [`SHARED_MAX`] or eight times its own.
+    /// at most [`SHARED_MAX`] or sixteen times its own.
     pub payload: Bytes,
 }
 
@@ -21,8 +21,10 @@ pub struct Frame {
 /// only a large frame or a large read makes, small payloads are copied out.
 pub const SHARED_MAX: usize = 256 * 1024;
 
-/// How many times its own size a payload may keep, beyond [`SHARED_MAX`].
-const SHARED_RATIO: usize = 8;
+/// The memory in bytes that a payload of `length` may keep: [`SHARED_MAX`], or sixteen times its own.
+pub(crate) fn kept_max(length: usize) -> usize {
+    length.saturating_mul(16).max(SHARED_MAX)
+}
 
 /// Cuts a stream of bytes into frames, however it arrives cut.
 ///
@@ -48,6 +50,8 @@ pub struct Decoder {
     header: Option<Header>,
     offset: u64,
     failed: Option<WireError>,
+    /// Bytes of the latest payload.
+    latest: usize,
     /// Bytes of the allocation behind `buf`.
     allocation: usize,
     /// What was left of it after the latest frame: more is there once it has changed.
@@ -68,6 +72,7 @@ impl Decoder {
             header: None,
             offset: 0,
             failed: None,
+            latest: 0,
             allocation: 0,
             capacity: 0,
         }
@@ -106,6 +111,28 @@ impl Decoder {
         &mut self.buf
     }
 
+    /// Makes room for one large read if a large payload is awaited, or was the latest: for as many
+    /// bytes as need not be copied out of the buffer again, `max` at most. Tells how many; 0 if none
+    /// is, and then a read of the usual size does.
+    pub fn reserve_large(&mut self, max: usize) -> usize {
+        let length = self.header.map_or(self.latest, |header| header.payload_len());
+        let kept = kept_max(length);
+        if kept == SHARED_MAX {
+            return 0;
+        }
+        let size = max.min(kept / 4 * 3);
+        if !self.buf.try_reclaim(size) {
+            // The frame at its end is not always as incomplete as this time. With room for any, the
+            // same memory does the next time. What is much longer grows in few steps.
+            let beside = length.min(size).max(self.needed().min(self.buf.len()));
+            let capacity = self.buf.len().saturating_add(size).saturating_add(beside);
+            let mut next = BytesMut::with_capacity(capacity);
+            next.extend_from_slice(&self.buf);
+            self.buf = next;
+        }
+        size
+    }
+
     /// The next whole frame, or `None` until more bytes arrive.
     ///
     /// # Errors
@@ -133,6 +160,7 @@ impl Decoder {
         }
         let payload = self.take(length);
         self.header = None;
+        self.latest = length;
         self.offset = self.offset.saturating_add(HEADER_LEN as u64 + u64::from(header.length));
         Ok(self.dialect.map(|dialect| Frame { dialect, header, payload }))
     }
@@ -189,11 +217,10 @@ impl Decoder {
             self.allocation = capacity;
         }
         self.capacity = capacity.saturating_sub(length);
-        let own = length.saturating_mul(SHARED_RATIO).max(SHARED_MAX);
         if length == 0 {
             // An empty slice of the buffer would still hold all of its memory.
             Bytes::new()
-        } else if own < self.allocation {
+        } else if kept_max(length) < self.allocation {
             let copy = self.buf.get(..length).map(Bytes::copy_from_slice).unwrap_or_default();
             self.buf.advance(length);
             copy

@@ -38,6 +38,7 @@ mod header;
 mod kind;
 
 pub use compress::{COMPRESS_MIN, InflateError, InflateLimits, RATIO_FREE, deflate, inflate};
+pub(crate) use decoder::kept_max;
 pub use decoder::{Decoder, Frame, SHARED_MAX};
 pub use dialect::{Dialect, Dialects, UnknownDialect};
 pub(crate) use encoder::write_frame_around;

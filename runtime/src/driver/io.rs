@@ -27,6 +27,11 @@ const READ_MIN: usize = 4 * 1024;
 const READS_MAX: usize = 4;
 const READS_BYTES_MAX: usize = SHARED_MAX / 4 * 3;
 
+/// While a large payload comes, a read may bring as much as so many others, or so many bytes: the more
+/// at a time, the less the system has to do, as long as its caches have room for it.
+const LARGE_READS: usize = 8;
+const LARGE_READ_MAX: usize = 1024 * 1024;
+
 /// How a driver treats its stream.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Pace {
@@ -37,6 +42,10 @@ pub(crate) struct Pace {
 impl Pace {
     pub(super) fn read_min(self) -> usize {
         READ_MIN.min(self.read_max)
+    }
+
+    fn large_max(self) -> usize {
+        (self.read_max * LARGE_READS).min(LARGE_READ_MAX.max(self.read_max))
     }
 }
 
@@ -53,21 +62,31 @@ impl Driver {
     /// together. True when something came of it.
     pub(super) fn read(&mut self, cx: &mut Context<'_>, state: &mut State, now: Instant) -> bool {
         let mut progress = false;
+        self.is_flooded = false;
         // What can be handled at once is, before more comes: it is in the caches.
         if !self.inbox.is_empty() && state.handler_room(&self.inbox) > 0 {
             return progress;
+        }
+        let is_largest = self.read_size == self.pace.read_max;
+        if is_largest && self.reading && state.connection.wants_read() {
+            let most = self.pace.large_max().min(self.latest_read.max(self.read_size) * 2);
+            let size = state.connection.reserve_large(most);
+            if size > self.read_size {
+                let read = self.read_once(cx, state, now, size);
+                self.is_flooded = read != Read::Nothing;
+                return self.is_flooded;
+            }
         }
         let reads_max = (READS_BYTES_MAX / self.read_size.max(1)).clamp(1, READS_MAX);
         for nth in 0..reads_max {
             if !self.reading || !state.connection.wants_read() {
                 return progress;
             }
-            let is_largest = self.read_size == self.pace.read_max;
             if is_largest && nth == 0 {
                 // Once for all of them: the incomplete frame at the end of each would be moved.
                 state.connection.read_buffer().reserve(self.read_size * reads_max);
             }
-            let read = self.read_once(cx, state, now);
+            let read = self.read_once(cx, state, now, self.read_size);
             progress |= read != Read::Nothing;
             if !is_largest || read != Read::Filled {
                 return progress;
@@ -76,10 +95,17 @@ impl Driver {
                 return progress;
             }
         }
+        self.is_flooded = true;
         progress
     }
 
-    fn read_once(&mut self, cx: &mut Context<'_>, state: &mut State, now: Instant) -> Read {
+    fn read_once(
+        &mut self,
+        cx: &mut Context<'_>,
+        state: &mut State,
+        now: Instant,
+        size: usize,
+    ) -> Read {
         let Some(stream) = &mut self.stream else { return Read::Nothing };
         self.permit = match (&self.link.owner, state.connection.phase()) {
             (Owner::Server(server), PhaseName::Handshake) => {
@@ -89,17 +115,16 @@ impl Driver {
             }
             _ => self.permit.take(),
         };
-        let size = self.read_size;
         let buffer = state.connection.read_buffer();
         let outcome = Pin::new(&mut **stream).poll_read_into(cx, buffer, size);
         let read = match outcome {
             Poll::Ready(Ok(read)) if read >= size => {
-                self.read_size = (size * 2).min(self.pace.read_max);
+                self.read_size = (self.read_size * 2).min(self.pace.read_max);
                 Read::Filled
             }
             Poll::Ready(Ok(read)) => {
-                if read < size / 4 {
-                    self.read_size = (size / 2).max(self.pace.read_min());
+                if read < self.read_size / 4 {
+                    self.read_size = (self.read_size / 2).max(self.pace.read_min());
                 }
                 Read::Some
             }
@@ -121,7 +146,10 @@ impl Driver {
                 self.reading = false;
                 state.connection.receive_eof(now);
             }
-            Poll::Ready(Ok(count)) => state.connection.received(now, count),
+            Poll::Ready(Ok(count)) => {
+                self.latest_read = count;
+                state.connection.received(now, count);
+            }
             Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {}
             Poll::Ready(Err(error)) => self.lost(state, now, error),
         }

@@ -37,6 +37,8 @@ pub(crate) struct Driver {
     is_secured: bool,
     reading: bool,
     read_size: usize,
+    /// Bytes that the latest read brought.
+    latest_read: usize,
     needs_flush: bool,
     pace: Pace,
     sleep: Option<(Instant, Task)>,
@@ -56,6 +58,8 @@ pub(crate) struct Driver {
     /// The owner knows that it is over.
     told_end: bool,
     wakes: Wakes,
+    /// This round has read as much as one may, and more is likely to be there.
+    is_flooded: bool,
     has_yielded: bool,
     finished: bool,
 }
@@ -72,6 +76,8 @@ fn batch(waiting: usize) -> usize {
 
 enum Round {
     Again,
+    /// Others should go first: what they were told holds memory that the next reads could use.
+    Yield,
     Sleep(Instant),
     Finished,
 }
@@ -84,6 +90,7 @@ impl Driver {
             is_secured: false,
             reading: true,
             read_size: pace.read_min(),
+            latest_read: 0,
             needs_flush: false,
             pace,
             sleep: None,
@@ -97,6 +104,7 @@ impl Driver {
             announced: false,
             told_end: false,
             wakes: Wakes::default(),
+            is_flooded: false,
             has_yielded: false,
             finished: false,
         }
@@ -118,7 +126,9 @@ impl Driver {
         let mut locked = link.lock();
         locked.take_work();
         let now = link.machine.now();
-        let mut progress = self.read(cx, &mut locked, now);
+        // Those who went first have asked for more: the peer gets to work on it while this side reads.
+        let mut progress = self.is_flooded && self.write(cx, &mut locked, now);
+        progress |= self.read(cx, &mut locked, now);
         // Only after reading: an answer that is there already beats its deadline.
         if locked.connection.next_deadline().is_some_and(|deadline| deadline.at <= now) {
             locked.connection.handle_timeout(now);
@@ -130,6 +140,7 @@ impl Driver {
 
         let room = locked.handler_room(&self.inbox);
         let has_deliveries = room > 0 && !self.inbox.is_empty();
+        let tells_much = self.is_flooded && !self.wakes.is_empty();
         if self.announce || has_deliveries || !self.wakes.is_empty() {
             locked.round_began = Some(now);
             drop(locked);
@@ -152,6 +163,9 @@ impl Driver {
                 link.owner.meters().traffic(&mut self.counted, locked.connection.stats());
             }
             return Round::Finished;
+        }
+        if tells_much {
+            return Round::Yield;
         }
         if again {
             return Round::Again;
@@ -336,6 +350,10 @@ impl Future for Driver {
         for _ in 0..ROUNDS_MAX {
             match this.round(cx) {
                 Round::Again => {}
+                Round::Yield => {
+                    this.has_yielded = true;
+                    break;
+                }
                 Round::Finished => {
                     this.finished = true;
                     return Poll::Ready(());

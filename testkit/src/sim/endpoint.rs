@@ -176,11 +176,13 @@ impl Endpoint {
     ) -> Result<(), Broken> {
         let now = self.clock.read(world);
         self.connection.receive(now, bytes);
-        // As a driver before it waits. The twin keeps its buffer: nobody must see a difference.
+        // As a driver before it waits. The twin keeps its buffer and makes room in it: nobody must see a
+        // difference.
         self.connection.rest();
         self.received += bytes.len() as u64;
         if let Some(twin) = &mut self.twin {
             let mut rest = bytes;
+            let _ = twin.reserve_large(bytes.len());
             for piece in pieces {
                 let (first, others) = rest.split_at((*piece).min(rest.len()));
                 twin.receive(now, first);

@@ -14,7 +14,7 @@ use crate::connection::send_buffer::Class;
 use crate::message::rpc::{self, MessageBody, RequestBody};
 use crate::message::{MessageError, MessageErrorKind};
 use crate::rpc::{ErrorCode, Reply, RpcError};
-use crate::wire::{Dialect, Flags, Frame, Header, InflateLimits, Kind, SHARED_MAX, inflate};
+use crate::wire::{Dialect, Flags, Frame, Header, InflateLimits, Kind, inflate, kept_max};
 
 impl Open {
     pub(in crate::connection) fn on_frame(
@@ -223,7 +223,7 @@ impl Open {
     fn deliver(&mut self, link: &mut Link, size: usize, delivery: Delivery) {
         let end = link.decoder.offset();
         let since = end.saturating_sub(core::mem::replace(&mut self.delivered_to, end));
-        let shared = usize::try_from(since).unwrap_or(usize::MAX).min(SHARED_MAX);
+        let shared = usize::try_from(since).unwrap_or(usize::MAX).min(kept_max(size));
         let size = size.max(shared);
         self.active_at = link.now;
         link.stats.messages_received = link.stats.messages_received.saturating_add(1);

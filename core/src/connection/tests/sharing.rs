@@ -17,7 +17,7 @@ fn blob(seed: u8, size: usize) -> Blob {
 
 /// Large ones beside each other, at the end and between small ones.
 fn album() -> Album {
-    let sizes = [40_000, 32 * 1024, 100, 90_000, 0, 32 * 1024 - 1, 50_000];
+    let sizes = [40_000, 16 * 1024, 100, 90_000, 0, 16 * 1024 - 1, 50_000];
     let pictures = (0..).zip(sizes).map(|(seed, size)| blob(seed, size)).collect();
     Album { title: "holidays".into(), pictures, last: 7 }
 }
@@ -48,7 +48,7 @@ fn large_data_is_not_copied_into_frames_nor_out_of_them() {
     let sent = album();
     let call = a.call(at(1), "keep", &Typed(&sent), TIMEOUT).unwrap();
     for picture in &sent.pictures {
-        assert_eq!(is_shared(&a, picture), picture.len() >= 32 * 1024, "{}", picture.len());
+        assert_eq!(is_shared(&a, picture), picture.len() >= 16 * 1024, "{}", picture.len());
     }
     b.receive(at(1), &take_output(at(1), &mut a));
     let asked = events(&mut b);
@@ -138,6 +138,16 @@ fn what_is_refused_leaves_nothing_behind() {
     };
     assert_eq!(before.name.as_str(), "before");
     assert_eq!(from_bytes::<Blob>(&after.data).unwrap(), blob(5, 100_000));
+}
+
+#[test]
+fn behind_much_that_waits_only_the_largest_is_shared() {
+    let (mut a, _) = cndt_pair();
+    let blobs = [blob(0, 900_000), blob(1, 900_000), blob(2, 900_000), blob(3, 1024 * 1024)];
+    for blob in &blobs {
+        a.send(at(1), "large", &Typed(blob)).unwrap();
+    }
+    assert_eq!(blobs.map(|blob| is_shared(&a, &blob)), [true, true, false, true]);
 }
 
 struct Unwritable;
