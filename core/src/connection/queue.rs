@@ -80,6 +80,7 @@ impl Deliveries {
         self.waiting.shrink_to_fit();
     }
 
+    #[cfg(feature = "jsonrpc")]
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Delivery> {
         self.waiting.iter().map(|waiting| &waiting.delivery)
     }
@@ -170,6 +171,7 @@ impl EventQueue {
 
     /// Moves deliveries over until `inbox` has `room`, as long as they are `wanted`. True when there
     /// were any.
+    #[cfg(feature = "jsonrpc")]
     pub(crate) fn take_while(
         &mut self,
         room: usize,
@@ -185,6 +187,7 @@ impl EventQueue {
     }
 
     /// The oldest delivery.
+    #[cfg(feature = "jsonrpc")]
     pub(crate) fn next_delivery(&self) -> Option<&Delivery> {
         self.deliveries.iter().next()
     }
