@@ -73,8 +73,9 @@
 //!
 //! | feature | default | adds |
 //! |---|---|---|
-//! | `std` | yes | typed payloads by serde (`message::Typed`, `message::from_slice`) |
+//! | `std` | yes | typed payloads by serde (`message::Typed`, `message::from_bytes`, `message::Blob`) |
 //! | `compress` | yes | zlib compression of payloads |
+//! | `schemars` | no | JSON Schema of `message::Blob`; needs `std` |
 //! | `jsonrpc` | yes | JSON-RPC 2.0 beyond finding its texts; needs `std` |
 //! | `webhook` | yes | signatures, replay protection, routes and schedules of webhooks; needs no `std` |
 //!
