@@ -129,7 +129,7 @@ pub(crate) struct ServeArgs {
     /// The largest payload, in bytes
     #[arg(long, value_name = "BYTES", default_value_t = 10 * 1024 * 1024)]
     pub(crate) max_message_size: usize,
-    /// The largest single read, in bytes
+    /// The largest usual read, in bytes
     #[arg(long, value_name = "BYTES", default_value_t = 64 * 1024)]
     pub(crate) buffer_size: usize,
     /// Messages to one client that may wait to be sent

@@ -80,9 +80,10 @@ descriptor! {
         reconnect_delay_multiplier: f64 = 2.0;
         /// The largest payload, in bytes: 1 KiB to 100 MiB. 10 MiB.
         max_message_size: usize = 10 * 1024 * 1024;
-        /// The largest single read, in bytes: 1 KiB to 16 MiB. Small reads are used until this
-        /// much arrives at a time; then up to four follow each other, for which room is made at once,
-        /// and while a payload of more than 16 KiB arrives one may have 1 MiB. 64 KiB.
+        /// The largest usual read, in bytes: 1 KiB to 16 MiB. Small reads are used until this
+        /// much arrives at a time; then up to four follow each other, for which room is made at once.
+        /// While payloads of more than 16 KiB arrive, one may have eight times as much, 1 MiB at
+        /// most; but not if this is less than 64 KiB. 64 KiB.
         buffer_size: usize = 64 * 1024;
         /// How long a call waits for its answer. 30 s.
         rpc_timeout: Duration = RPC_TIMEOUT;

@@ -28,9 +28,11 @@ const READS_MAX: usize = 4;
 const READS_BYTES_MAX: usize = SHARED_MAX / 4 * 3;
 
 /// While a large payload comes, a read may bring as much as so many others, or so many bytes: the more
-/// at a time, the less the system has to do, as long as its caches have room for it.
+/// at a time, the less the system has to do, as long as its caches have room for it. Whoever allows
+/// less than usual for one read means it.
 const LARGE_READS: usize = 8;
 const LARGE_READ_MAX: usize = 1024 * 1024;
+const USUAL_READ_MAX: usize = 64 * 1024;
 
 /// How a driver treats its stream.
 #[derive(Debug, Clone, Copy)]
@@ -45,7 +47,10 @@ impl Pace {
     }
 
     fn large_max(self) -> usize {
-        (self.read_max * LARGE_READS).min(LARGE_READ_MAX.max(self.read_max))
+        match self.read_max {
+            strict @ ..USUAL_READ_MAX => strict,
+            usual => (usual * LARGE_READS).min(LARGE_READ_MAX.max(usual)),
+        }
     }
 }
 
@@ -68,8 +73,9 @@ impl Driver {
             return progress;
         }
         let is_largest = self.read_size == self.pace.read_max;
-        if is_largest && self.reading && state.connection.wants_read() {
-            let most = self.pace.large_max().min(self.latest_read.max(self.read_size) * 2);
+        let most = self.pace.large_max().min(self.latest_read.max(self.read_size) * 2);
+        let may_be_large = is_largest && most > self.read_size;
+        if may_be_large && self.reading && state.connection.wants_read() {
             let size = state.connection.reserve_large(most);
             if size > self.read_size {
                 let read = self.read_once(cx, state, now, size);

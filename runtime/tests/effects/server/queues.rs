@@ -63,7 +63,9 @@ pub(super) async fn buffer_size() -> Outcome {
         hand.send_large(1_000_000).await?;
         settle().await;
         assert_eq!(only_client(&server).await?.stats().messages_received, 1);
-        assert_eq!(largest.load(Ordering::Relaxed), size);
+        // For a payload as large as this it may be more, where that is not less than usual.
+        let most = if size < 64 * 1024 { size } else { 8 * size };
+        assert_eq!(largest.load(Ordering::Relaxed), most);
     }
     Ok(())
 }
