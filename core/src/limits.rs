@@ -98,6 +98,12 @@ pub struct Limits {
     /// Bytes that wait for the application, as they are in memory: expanded, and together with what
     /// shares their buffer. 8 MiB; one larger frame may wait alone.
     pub receive_queue_bytes: usize,
+    /// Bytes beyond `receive_queue_bytes`, and as many frames beyond `receive_queue_frames` as that is
+    /// KiB, that are read all the same while this side itself waits for the peer: for an answer, or for
+    /// the peer to read what it was answered. What it waits for comes behind them, and two sides that
+    /// both stop reading wait for ever. 16 MiB: what the sockets of two systems hold, and a frame; the
+    /// peer has been asked to pause long before.
+    pub receive_reserve_bytes: usize,
     /// The peer is asked to pause when the receive queue is this full. 80 percent.
     pub queue_high_percent: u8,
     /// The peer is asked to go on when the receive queue has drained to this. 50 percent.
@@ -149,6 +155,7 @@ impl Default for Limits {
             reply_queue_bytes: 256 * KIB,
             receive_queue_frames: 1000,
             receive_queue_bytes: 8 * MIB,
+            receive_reserve_bytes: 16 * MIB,
             queue_high_percent: 80,
             queue_low_percent: 50,
             pause_max: Duration::from_secs(60),

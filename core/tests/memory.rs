@@ -478,7 +478,8 @@ fn answers_that_nobody_reads_hold_on_to_little() {
         }
     });
     assert!(answered > 100, "{answered}");
-    assert!(grown <= 48 * MIB, "{grown} bytes for {answered} answers");
+    // What waits to be taken, its reserve included, holds up to twice as much as it counts for.
+    assert!(grown <= 80 * MIB, "{grown} bytes for {answered} answers");
 }
 
 #[test]

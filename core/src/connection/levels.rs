@@ -24,7 +24,7 @@ impl Connection {
     /// The first `n` bytes of [`Connection::transmit`] were written.
     pub fn advance_transmit(&mut self, now: Instant, n: usize) {
         self.clock(now);
-        let was_saturated = self.link.is_saturated();
+        let was_saturated = self.is_saturated();
         let before = self.link.out.bytes();
         self.link.advance(n);
         let written = before.saturating_sub(self.link.out.bytes());
@@ -34,10 +34,9 @@ impl Connection {
             open.release(&mut self.link);
             open.tell_writable(&mut self.link);
         }
-        if was_saturated && !self.link.is_saturated() {
-            return self.process();
+        if !self.read_on(was_saturated) {
+            self.settle();
         }
-        self.settle();
     }
 
     /// When [`Connection::handle_timeout`] wants to be called, and for which timer. `None`: never.
@@ -45,13 +44,12 @@ impl Connection {
         self.phase.next_deadline(&self.link)
     }
 
-    /// False while the receive queue is full, while the peer does not read what it was answered, while
-    /// a login waits for keys or a refusal for its time, and after the end: stop reading, and the
-    /// peer's TCP stops sending.
+    /// False while the receive queue is full, its reserve included if this side waits for the peer
+    /// ([`Limits::receive_reserve_bytes`](crate::limits::Limits::receive_reserve_bytes)), while the peer
+    /// does not read acknowledgements and refusals, while a login waits for keys or a refusal for its
+    /// time, and after the end: stop reading, and the peer's TCP stops sending.
     pub fn wants_read(&self) -> bool {
-        self.phase.wants_read()
-            && self.link.peer_end == PeerEnd::NotSeen
-            && !self.link.is_saturated()
+        self.phase.wants_read() && self.link.peer_end == PeerEnd::NotSeen && !self.is_saturated()
     }
 
     /// Everything is written that ever will be: shut the write half down, then tell by

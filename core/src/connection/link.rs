@@ -164,10 +164,10 @@ impl Link {
     }
 
     /// Takes note of a frame that has begun and is not complete.
-    pub(super) fn watch_frame(&mut self) {
+    pub(super) fn watch_frame(&mut self, is_saturated: bool) {
         if self.decoder.buffered() == 0 {
             self.frame_began = None;
-        } else if self.frame_began.is_none() || self.is_saturated() {
+        } else if self.frame_began.is_none() || is_saturated {
             // While this side does not read, the time is not the peer's.
             self.frame_began = Some(self.now);
         }
@@ -184,14 +184,17 @@ impl Link {
         Some((patience, began + patience))
     }
 
-    pub(super) fn inbox_full(&self) -> bool {
-        self.events.is_full(&self.config.limits)
+    /// Whether answers of so much wait to be written that the peer gets no further ones.
+    pub(super) fn is_congested(&self) -> bool {
+        self.out.answer_bytes() >= self.config.limits.send_queue_bytes
     }
 
     /// Whether what was received must wait: for the application, or for the peer to read what it was
     /// answered.
-    pub(super) fn is_saturated(&self) -> bool {
-        self.inbox_full() || self.out.reply_bytes() >= self.config.limits.reply_queue_bytes
+    pub(super) fn is_saturated(&self, awaits_answers: bool) -> bool {
+        let limits = &self.config.limits;
+        self.events.is_full(limits, || awaits_answers || self.is_congested())
+            || self.out.reply_bytes() >= limits.reply_queue_bytes
     }
 
     /// Tells the driver that the connection is over. The last event.

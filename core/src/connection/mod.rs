@@ -240,8 +240,11 @@ impl Connection {
         timeout: Duration,
     ) -> Result<CallId, SendError> {
         self.clock(now);
+        let was_saturated = self.is_saturated();
         let (open, link) = self.sending()?;
-        open.call(link, method, params, timeout)
+        let call = open.call(link, method, params, timeout)?;
+        self.read_on(was_saturated);
+        Ok(call)
     }
 
     /// Gives a call up: no [`Event::Finished`] follows, its answer will be dropped. In dialect `cndt`
@@ -313,8 +316,11 @@ impl Connection {
         write: impl FnOnce(&mut Open, &mut Link) -> Result<(), SendError>,
     ) -> Result<(), SendError> {
         self.clock(now);
+        let was_saturated = self.is_saturated();
         let open = self.phase.open_mut().ok_or(SendError::NoSuchRequest(id.correlation()))?;
-        write(open, &mut self.link)
+        write(open, &mut self.link)?;
+        self.read_on(was_saturated);
+        Ok(())
     }
 
     /// Sends a message. [`Connection::sent_through`] tells when it was handed to the transport.
@@ -348,8 +354,11 @@ impl Connection {
         timeout: Duration,
     ) -> Result<CallId, SendError> {
         self.clock(now);
+        let was_saturated = self.is_saturated();
         let (open, link) = self.sending()?;
-        open.send_acked(link, name, data, timeout)
+        let call = open.send_acked(link, name, data, timeout)?;
+        self.read_on(was_saturated);
+        Ok(call)
     }
 
     /// Sends a message that was encoded once for many connections. `overflow` tells what happens if
@@ -429,7 +438,7 @@ impl Connection {
 
     /// Works off what was received, as long as there is room for what it holds.
     fn process(&mut self) {
-        while !self.link.is_saturated() && self.interprets() && self.phase.wants_read() {
+        while !self.is_saturated() && self.interprets() && self.phase.wants_read() {
             match self.link.decoder.next_frame() {
                 Ok(Some(frame)) => {
                     self.link.frame_began = None;
@@ -462,8 +471,21 @@ impl Connection {
             // After the end nothing that comes in means anything.
             self.link.decoder.buffer().clear();
         }
-        self.link.watch_frame();
+        self.link.watch_frame(self.is_saturated());
         self.settle();
+    }
+
+    fn is_saturated(&self) -> bool {
+        self.link.is_saturated(self.phase.open().is_some_and(Open::awaits_answers))
+    }
+
+    /// Works off what had to wait, if it need not any more. False if nothing has changed.
+    fn read_on(&mut self, was_saturated: bool) -> bool {
+        let goes_on = was_saturated && !self.is_saturated();
+        if goes_on {
+            self.process();
+        }
+        goes_on
     }
 
     /// Most frames leave an open connection open: those do not move its phase.

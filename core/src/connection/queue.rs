@@ -217,8 +217,14 @@ impl EventQueue {
         self.deliveries.bytes.saturating_add(self.lent.1)
     }
 
-    pub(crate) fn is_full(&self, limits: &Limits) -> bool {
-        self.frames() >= limits.receive_queue_frames || self.bytes() >= limits.receive_queue_bytes
+    /// Whether there is no room for more. Whoever waits for what may come behind more has some in
+    /// reserve; see [`Limits::receive_reserve_bytes`].
+    pub(crate) fn is_full(&self, limits: &Limits, waits_for_peer: impl FnOnce() -> bool) -> bool {
+        let reaches = |more: usize| {
+            self.bytes() >= limits.receive_queue_bytes.saturating_add(more)
+                || self.frames() >= limits.receive_queue_frames.saturating_add(more / 1024)
+        };
+        reaches(0) && (!waits_for_peer() || reaches(limits.receive_reserve_bytes))
     }
 
     /// Whether the queue is filled to so many percent at least, by frames or by bytes. It is asked

@@ -12,7 +12,7 @@ impl Connection {
         if self.is_congested() {
             return self.poll_outcome();
         }
-        let was_saturated = self.link.is_saturated();
+        let was_saturated = self.is_saturated();
         let event = self.link.events.pop()?;
         if matches!(event, Event::Message(_) | Event::Request(_)) {
             self.delivered(was_saturated);
@@ -28,7 +28,7 @@ impl Connection {
     /// True when there were any: look for other events again afterwards, by
     /// [`Connection::poll_outcome`].
     pub fn take_deliveries(&mut self, room: usize, inbox: &mut Deliveries) -> bool {
-        let was_saturated = self.link.is_saturated();
+        let was_saturated = self.is_saturated();
         let room = if self.is_congested() { 0 } else { room };
         let any = self.link.events.take(room, inbox);
         self.delivered(was_saturated);
@@ -38,7 +38,7 @@ impl Connection {
     /// Takes note of what is left in `inbox`, and for how many more the application has room: there may
     /// be some for what was received and had to wait, and the peer may go on.
     pub fn note_deliveries(&mut self, room: usize, inbox: &Deliveries) {
-        let was_saturated = self.link.is_saturated();
+        let was_saturated = self.is_saturated();
         self.link.events.note(room, inbox);
         self.delivered(was_saturated);
     }
@@ -53,15 +53,13 @@ impl Connection {
     /// Whether answers of more than `limits.send_queue_bytes` wait to be written: the peer does not read
     /// them, and gets no further ones. Nothing is taken then, and what was taken is better left.
     pub fn is_congested(&self) -> bool {
-        self.link.out.answer_bytes() >= self.link.config.limits.send_queue_bytes
+        self.link.is_congested()
     }
 
     /// There may be room in the receive queue again.
     fn delivered(&mut self, was_saturated: bool) {
         // What is here already comes first: the peer goes on if that does not fill the queue again.
-        if was_saturated && !self.link.is_saturated() {
-            self.process();
-        }
+        self.read_on(was_saturated);
         if let Some(open) = self.phase.open_mut() {
             open.watch_drain(&mut self.link);
         }

@@ -23,6 +23,7 @@ mod law;
 mod limits;
 mod login;
 mod matrix;
+mod reserve;
 mod rpc_calls;
 mod scram;
 mod sharing;

@@ -1,4 +1,4 @@
-//! Large binary data.
+//! Large data.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -7,9 +7,14 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::support::{check, client, eventually, server};
-use super::{Net, Outcome};
+use super::{Net, Outcome, Tcp};
+use crate::client::Client;
+use crate::descriptor::ClientDescriptor;
+use crate::net::{JsonRpc, Listener, LocalAddress};
+use crate::peer::Peer;
 use crate::router::extract::{Params, RawParams};
 use crate::rt::Runtime;
+use crate::server::ServerHandle;
 use crate::{Blob, RpcError};
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -66,6 +71,55 @@ pub async fn comes_back_whole<N: Net>() -> Outcome {
     let [peer] = &server.connections()[..] else { return Err("not one client".into()) };
     let back: Blob = peer.call("keep", alone).await?;
     check(back == *alone, "not what was sent")?;
+    server.stop().await;
+    Ok(())
+}
+
+/// Both sides ask for so much at once that neither queues nor sockets hold it, and get it: neither waits
+/// for the other to read first.
+pub async fn goes_both_ways<N: Net>() -> Outcome {
+    let server = server::<N>().rpc("echo", echo).start().await?;
+    ask_both::<N>(&server, client::<N>(&server), 6).await
+}
+
+/// The same in JSON-RPC, which has no word for a pause.
+pub async fn goes_both_ways_as_json<R: Runtime>() -> Outcome {
+    let listener = Listener::tcp("127.0.0.1", 0).jsonrpc(JsonRpc::new().trusted());
+    let server = server::<Tcp<R>>().rpc("echo", echo).listen(listener).start().await?;
+    let mut addresses = server.local_addresses().iter();
+    let address = addresses.find(|address| matches!(address, LocalAddress::JsonRpc(_)));
+    let address = address.and_then(LocalAddress::socket_address).ok_or("no JSON-RPC is spoken")?;
+    let descriptor = ClientDescriptor::jsonrpc(address.ip().to_string(), address.port());
+    ask_both::<Tcp<R>>(&server, Client::new(descriptor), 3).await
+}
+
+async fn echo(Params((text,)): Params<(String,)>) -> String {
+    text
+}
+
+async fn ask_both<N: Net>(
+    server: &ServerHandle,
+    client: Client<N::Runtime>,
+    count: usize,
+) -> Outcome {
+    async fn ask(peer: Peer, text: String) -> bool {
+        let back = peer.call::<_, String>("echo", &(&text,)).await;
+        back.is_ok_and(|back| back == text)
+    }
+    let client = client.rpc("echo", echo).connect().await?;
+    eventually::<N>("the server knows its client", || server.connections().len() == 1).await?;
+    let [peer] = &server.connections()[..] else { return Err("not one client".into()) };
+    let done = Arc::new(AtomicUsize::new(0));
+    for number in 0..count {
+        for own in [client.peer().ok_or("not connected")?, peer.clone()] {
+            let done = Arc::clone(&done);
+            N::Runtime::default().spawn(async move {
+                let text = number.to_string().repeat(9_000_000);
+                done.fetch_add(usize::from(ask(own, text).await), Ordering::Relaxed);
+            });
+        }
+    }
+    eventually::<N>("all come back", || done.load(Ordering::Relaxed) == 2 * count).await?;
     server.stop().await;
     Ok(())
 }

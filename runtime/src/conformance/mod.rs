@@ -103,6 +103,7 @@ macro_rules! conformance_tests {
             batches: carry_calls_and_messages_as_json wait_in_line_for_room
                 are_answered_in_one_text are_not_held_up_by_their_own_answers
                 hold_little_more_than_may_wait begin_nothing_after_the_end;
+            large: goes_both_ways_as_json;
             messages: tells_what_is_not_acknowledged;
             failover: repeats_only_what_has_not_left;
             retries: repeats_json_rpc;
@@ -139,7 +140,7 @@ macro_rules! conformance_tests {
                     calls_the_client_too starts_handlers_in_order drops_what_a_handler_held
                     forgets_answers
                     forgets_in_spite_of_a_pause;
-                large: comes_back_whole;
+                large: comes_back_whole goes_both_ways;
                 batches: carry_calls_and_messages leave_as_there_is_room;
                 replies: answers_with_more_than_a_result stops_handlers_whose_callers_gave_up;
                 messages: answers_messages hands_out_what_no_handler_takes broadcasts

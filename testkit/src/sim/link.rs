@@ -5,6 +5,7 @@ use cndt_core::wire::Dialect;
 
 use super::broken::Broken;
 use super::pair::{CLIENT, Pair, SERVER};
+use super::pipe::Pipe;
 
 /// Login frames that are kept to be said again.
 const RECORDED_MAX: usize = 32;
@@ -138,9 +139,17 @@ impl Pair {
     pub(super) fn describe(&self) -> String {
         let sides = self.sides.each_ref().map(|side| {
             let end = &side.end;
-            let waiting = (end.connection.pending_bytes(), end.connection.calls_open());
-            format!("{} {:?} {waiting:?} told: {}", end.name, end.phase(), end.closed)
+            let (of, name, phase) = (&end.connection, &end.name, end.phase());
+            let (out, calls, inbox) =
+                (of.pending_bytes(), of.calls_open(), of.deliveries_waiting());
+            let (reads, congested) = (of.wants_read(), of.is_congested());
+            format!(
+                "{name}: {phase:?}, {out} bytes to write, {calls} calls open, {inbox} to be taken, \
+                 reads: {reads}, congested: {congested}, told the end: {}",
+                end.closed
+            )
         });
-        sides.join(", ")
+        let under_way = self.pipes.each_ref().map(Pipe::len);
+        format!("{}; under way: {under_way:?}", sides.join("; "))
     }
 }

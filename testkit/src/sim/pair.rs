@@ -518,6 +518,8 @@ fn result_of(number: u64) -> Result<Vec<u8>, RpcError> {
     let index = usize::try_from(number).unwrap_or(0);
     match number % 5 {
         4 => Err(RpcError::new(ErrorCode::Other(4242), format!("failed {number}"))),
+        // Large enough to go out from where it lies.
+        3 if number.is_multiple_of(4) => Ok(payload(index, 40_000)),
         _ => Ok(payload(index, index * 37 % 300)),
     }
 }

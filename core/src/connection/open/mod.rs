@@ -91,6 +91,11 @@ impl Open {
         self.calls.len()
     }
 
+    /// Whether a call has no outcome yet, which may come any time.
+    pub(super) fn awaits_answers(&self) -> bool {
+        !self.calls.is_empty()
+    }
+
     pub(super) fn held_bytes(&self) -> usize {
         self.held_bytes
     }
@@ -122,10 +127,10 @@ impl Open {
             }
         }
         self.tell_writable(link);
-        if link.is_saturated() {
+        if link.is_saturated(self.awaits_answers()) {
             // Not a sign of death: this side is the one that does not read.
             self.heartbeat.alive(now);
-            link.watch_frame();
+            link.watch_frame(true);
         }
         if let Some((after, _)) = link.frame_deadline().filter(|(_, at)| now >= *at) {
             return Some(CloseReason::FrameTimeout { after });

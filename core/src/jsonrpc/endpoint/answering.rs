@@ -186,6 +186,7 @@ impl Endpoint {
     }
 
     fn answer(&mut self, request: RequestId, answer: &[u8]) {
+        let was_saturated = self.is_saturated();
         let Some(serve) = self.serves.open.remove(&request.correlation()) else { return };
         if let Some(key) = serve.batch {
             if let Some(batch) = self.serves.batches.get_mut(&key) {
@@ -196,7 +197,9 @@ impl Endpoint {
         } else {
             self.send_answer(Class::Response, answer);
         }
-        self.settle();
+        if !self.read_on(was_saturated) {
+            self.settle();
+        }
     }
 
     /// Answers what is no request, or is refused before anybody has seen it.

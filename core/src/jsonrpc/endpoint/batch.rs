@@ -80,10 +80,12 @@ impl Endpoint {
         let ids = first..first.saturating_add(u64::try_from(count).unwrap_or(u64::MAX));
         self.write_batch(items, ids.clone())?;
         self.flush_scratch(Class::Request(first))?;
+        let was_saturated = self.is_saturated();
         for id in ids.clone() {
             self.calls.open(id, self.now, timeout, Awaits::AnswerInBatch);
         }
         items.iter().for_each(|_| self.note_sent());
+        self.read_on(was_saturated);
         Ok(QueuedBatch { calls: ids.map(CallId).collect(), last: None })
     }
 

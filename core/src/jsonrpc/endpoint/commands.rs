@@ -30,8 +30,10 @@ impl Endpoint {
         let id = self.admit_calls(1)?;
         self.begin_request(Some(&Id::number(id)), method, params)?;
         self.flush_scratch(Class::Request(id))?;
+        let was_saturated = self.is_saturated();
         self.calls.open(id, self.now, timeout, Awaits::Answer);
         self.note_sent();
+        self.read_on(was_saturated);
         Ok(CallId(id))
     }
 

@@ -33,10 +33,9 @@ impl Endpoint {
         let count = u64::try_from(written).unwrap_or(u64::MAX);
         self.stats.bytes_sent = self.stats.bytes_sent.saturating_add(count);
         self.tell_writable();
-        if was_saturated && !self.is_saturated() {
-            return self.process();
+        if !self.read_on(was_saturated) {
+            self.settle();
         }
-        self.settle();
     }
 
     /// How many notifications and requests wait; see `Connection::deliveries_waiting`.
@@ -63,8 +62,9 @@ impl Endpoint {
         first.map(|(at, why)| Deadline { at, why })
     }
 
-    /// False while the receive queue is full, while the peer does not read its answers, and after
-    /// the end: stop reading, and the peer's TCP stops sending.
+    /// False while the receive queue is full, its reserve included if this side waits for the peer,
+    /// while the peer does not read refusals, and after the end: stop reading, and the peer's TCP stops
+    /// sending.
     pub fn wants_read(&self) -> bool {
         self.phase != Phase::Closed && self.peer_end == PeerEnd::NotSeen && !self.is_saturated()
     }
@@ -128,7 +128,9 @@ impl Endpoint {
     /// answered.
     pub(super) fn is_saturated(&self) -> bool {
         let limits = &self.config.limits;
-        self.events.is_full(limits) || self.out.reply_bytes() >= limits.reply_queue_bytes
+        let waits_for_peer = || !self.calls.is_empty() || self.is_congested();
+        self.events.is_full(limits, waits_for_peer)
+            || self.out.reply_bytes() >= limits.reply_queue_bytes
     }
 
     pub(super) fn stall_deadline(&self) -> Option<Instant> {

@@ -16,7 +16,7 @@ impl Endpoint {
         }
         let was_saturated = self.is_saturated();
         let event = self.events.pop()?;
-        self.taken(was_saturated);
+        self.read_on(was_saturated);
         Some(event)
     }
 
@@ -31,7 +31,7 @@ impl Endpoint {
         } else {
             self.events.take(room, inbox)
         };
-        self.taken(was_saturated);
+        self.read_on(was_saturated);
         any
     }
 
@@ -39,7 +39,7 @@ impl Endpoint {
     pub fn note_deliveries(&mut self, room: usize, inbox: &Deliveries) {
         let was_saturated = self.is_saturated();
         self.events.note(room, inbox);
-        self.taken(was_saturated);
+        self.read_on(was_saturated);
     }
 
     /// The next event that is no message and no request; see `Connection::poll_outcome`.
@@ -79,9 +79,12 @@ impl Endpoint {
         next.is_some_and(|delivery| self.serves.goes_on(delivery))
     }
 
-    fn taken(&mut self, was_saturated: bool) {
-        if was_saturated && !self.is_saturated() {
+    /// Works off what had to wait, if it need not any more. False if nothing has changed.
+    pub(super) fn read_on(&mut self, was_saturated: bool) -> bool {
+        let goes_on = was_saturated && !self.is_saturated();
+        if goes_on {
             self.process();
         }
+        goes_on
     }
 }

@@ -133,3 +133,52 @@ fn however_many_batches_there_are_their_answers_do_not_pile_up() {
         assert_eq!(begun, 200, "all of them are answered in the end");
     }
 }
+
+/// A queue of four, and four more in reserve.
+fn small() -> Endpoint {
+    with(|config| {
+        config.limits.receive_queue_frames = 4;
+        config.limits.receive_reserve_bytes = 4096;
+        config.limits.send_queue_bytes = 1000;
+    })
+}
+
+const TICK: &[u8] = b"{\"jsonrpc\":\"2.0\",\"method\":\"tick\"}\n";
+
+#[test]
+fn an_answer_is_read_behind_what_nobody_takes() {
+    let mut client = small();
+    let call = client.call(at(0), "m", &Nil, SECOND).unwrap();
+    client.receive(at(0), &TICK.repeat(6));
+    client.receive(at(0), b"{\"jsonrpc\":\"2.0\",\"result\":1,\"id\":1}\n");
+    let Some(Event::Finished { call: ended, outcome: Ok(_) }) = client.poll_outcome() else {
+        panic!()
+    };
+    assert_eq!((ended, client.deliveries_waiting()), (call, 6));
+    assert!(!client.wants_read(), "nothing is awaited any more");
+    assert_eq!(events(&mut client).len(), 6);
+    assert!(client.wants_read());
+
+    client.call(at(0), "m", &Nil, SECOND).unwrap();
+    client.receive(at(0), &TICK.repeat(20));
+    assert_eq!((client.deliveries_waiting(), client.wants_read()), (8, false));
+}
+
+#[test]
+fn whoever_begins_to_wait_reads_on() {
+    let call = |params| BatchItem::Call { method: "m", params };
+    let begin: [&dyn Fn(&mut Endpoint); 3] = [
+        &|end| assert!(end.call(at(0), "m", &Nil, SECOND).is_ok()),
+        &|end| assert!(end.batch(at(0), &[call(Nil)], SECOND).is_ok()),
+        &|end| assert!(end.respond(at(0), RequestId(1), &Typed(&"x".repeat(1000))).is_ok()),
+    ];
+    for begin in begin {
+        let mut end = small();
+        end.receive(at(0), LONE);
+        assert_eq!(events(&mut end).len(), 1);
+        end.receive(at(0), &TICK.repeat(6));
+        assert_eq!((end.deliveries_waiting(), end.wants_read()), (4, false));
+        begin(&mut end);
+        assert_eq!((end.deliveries_waiting(), end.wants_read()), (6, true));
+    }
+}
