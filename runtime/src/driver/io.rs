@@ -22,6 +22,9 @@ const SLICES_MAX: usize = 64;
 /// The smallest read. It grows while reads fill it. Much smaller ones would fill and drain short
 /// receive queues with each read, and use up how often this side may pause its peer.
 const READ_MIN: usize = 4 * 1024;
+/// A read that brings so many frames need not be larger: they are handled while they are in the caches,
+/// and the memory they were read into is used again for the next.
+const FRAMES_ENOUGH: u64 = 256;
 /// Reads of one round, and bytes that they may bring if they are several. In a buffer of more than
 /// `SHARED_MAX`, with what is there of an incomplete frame, small payloads would be copied.
 const READS_MAX: usize = 4;
@@ -124,17 +127,8 @@ impl Driver {
         let buffer = state.connection.read_buffer();
         let outcome = Pin::new(&mut **stream).poll_read_into(cx, buffer, size);
         let read = match outcome {
-            Poll::Ready(Ok(read)) if read >= size => {
-                self.read_size = (self.read_size * 2).min(self.pace.read_max);
-                Read::Filled
-            }
-            Poll::Ready(Ok(read)) => {
-                if read < self.read_size / 4 {
-                    self.read_size = (self.read_size / 2).max(self.pace.read_min());
-                }
-                Read::Some
-            }
-            Poll::Ready(Err(_)) => Read::Some,
+            Poll::Ready(Ok(read)) if read >= size => Read::Filled,
+            Poll::Ready(Ok(_) | Err(_)) => Read::Some,
             Poll::Pending => Read::Nothing,
         };
         if !self.is_secured
@@ -154,7 +148,10 @@ impl Driver {
             }
             Poll::Ready(Ok(count)) => {
                 self.latest_read = count;
+                let before = state.connection.stats().frames_received;
                 state.connection.received(now, count);
+                let frames = state.connection.stats().frames_received.saturating_sub(before);
+                self.adapt(read, count, frames);
             }
             Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {}
             Poll::Ready(Err(error)) => self.lost(state, now, error),
@@ -167,6 +164,17 @@ impl Driver {
             self.permit = None;
         }
         read
+    }
+
+    /// Chooses the size of the next read by what this one brought.
+    fn adapt(&mut self, read: Read, bytes: usize, frames: u64) {
+        let size = match read {
+            Read::Filled if frames < FRAMES_ENOUGH => self.read_size * 2,
+            Read::Filled if frames > FRAMES_ENOUGH * 4 => self.read_size / 2,
+            Read::Some if bytes < self.read_size / 4 => self.read_size / 2,
+            Read::Filled | Read::Some | Read::Nothing => return,
+        };
+        self.read_size = size.clamp(self.pace.read_min(), self.pace.read_max);
     }
 
     /// Writes all that waits, as far as the stream takes it. True when it took something.
