@@ -78,6 +78,32 @@ impl Body for Raw<'_> {
     }
 }
 
+/// As [`Raw`], but a large one goes out from where it lies.
+///
+/// ```
+/// use bytes::Bytes;
+/// use cndt_core::message::{Body, Raw, RawShared};
+///
+/// let (mut copied, mut shared) = Default::default();
+/// Raw(b"\xa2ok").write(&mut copied)?;
+/// RawShared(Bytes::from_static(b"\xa2ok")).write(&mut shared)?;
+/// assert_eq!(copied, shared);
+/// # Ok::<(), cndt_core::message::BodyError>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct RawShared(pub Bytes);
+
+impl Body for RawShared {
+    fn write(&self, out: &mut BytesMut) -> Result<(), BodyError> {
+        Raw(&self.0).write(out)
+    }
+
+    fn write_sharing(&self, out: &mut BytesMut, splices: &mut Splices) -> Result<(), BodyError> {
+        splices.put(out, &self.0);
+        Ok(())
+    }
+}
+
 /// The value `nil`.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Nil;

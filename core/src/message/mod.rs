@@ -29,7 +29,7 @@ mod text;
 
 #[cfg(feature = "std")]
 pub use blob::Blob;
-pub use body::{Body, BodyError, Nil, Raw};
+pub use body::{Body, BodyError, Nil, Raw, RawShared};
 #[cfg(feature = "std")]
 pub use body::{Typed, from_bytes, from_slice};
 pub use msgpack::{Bounds, MessageError, MessageErrorKind};

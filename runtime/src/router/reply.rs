@@ -1,7 +1,7 @@
 use std::any::TypeId;
 
 use bytes::{Bytes, BytesMut};
-use cndt_core::message::{Body, BodyError, Splices, Typed};
+use cndt_core::message::{Body, BodyError, RawShared, Splices, Typed};
 use cndt_core::rpc::{Beside, RpcError};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Serialize;
@@ -114,23 +114,11 @@ impl<T: Serialize + JsonSchema + Send + Sync + 'static> IntoReply<Fallible>
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RawReply(pub Bytes);
 
-impl Body for RawReply {
-    fn write(&self, out: &mut BytesMut) -> Result<(), BodyError> {
-        out.extend_from_slice(&self.0);
-        Ok(())
-    }
-
-    fn write_sharing(&self, out: &mut BytesMut, splices: &mut Splices) -> Result<(), BodyError> {
-        splices.put(out, &self.0);
-        Ok(())
-    }
-}
-
 impl IntoReply<RawBytes> for RawReply {
-    type Body = Self;
+    type Body = RawShared;
 
-    fn into_reply(self) -> Result<Answered<Self>, RpcError> {
-        Ok(Answered::plain(self))
+    fn into_reply(self) -> Result<Answered<RawShared>, RpcError> {
+        Ok(Answered::plain(RawShared(self.0)))
     }
 
     fn return_type() -> String {
@@ -139,10 +127,10 @@ impl IntoReply<RawBytes> for RawReply {
 }
 
 impl IntoReply<RawBytes> for Result<RawReply, RpcError> {
-    type Body = RawReply;
+    type Body = RawShared;
 
-    fn into_reply(self) -> Result<Answered<RawReply>, RpcError> {
-        self.map(Answered::plain)
+    fn into_reply(self) -> Result<Answered<RawShared>, RpcError> {
+        self.and_then(RawReply::into_reply)
     }
 
     fn return_type() -> String {

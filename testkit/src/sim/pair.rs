@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use bytes::Bytes;
 use cndt_core::auth::scram::Keys;
 use cndt_core::connection::{
     CallFailure, CallId, CloseReason, Closed, Event, Outcome, Overflow, PhaseName, RequestId,
     SendError,
 };
+use cndt_core::message::RawShared;
 use cndt_core::rpc::{ErrorCode, RpcError};
 use cndt_core::time::Instant;
 use cndt_core::wire::Dialect;
@@ -14,7 +16,7 @@ use std::time::Duration;
 
 use super::broken::{Broken, Invariant, broken, ensure};
 use super::endpoint::Endpoint;
-use super::payload::{Whole, digest, payload};
+use super::payload::{digest, payload};
 use super::pipe::Pipe;
 
 /// The client.
@@ -125,7 +127,7 @@ impl Pair {
         let params = payload(number, size);
         let before = own.end.connection.pending_bytes();
         let made = own.end.act(world, |connection, now| {
-            connection.call(now, "method", &Whole::new(&params), timeout)
+            connection.call(now, "method", &RawShared(params.clone()), timeout)
         })?;
         match made {
             Ok(id) => {
@@ -140,9 +142,9 @@ impl Pair {
         let own = &mut self.sides[side];
         let data = payload(own.sent.len(), size);
         let before = own.end.connection.pending_bytes();
-        let sent = own
-            .end
-            .act(world, |connection, now| connection.send(now, "message", &Whole::new(&data)))?;
+        let sent = own.end.act(world, |connection, now| {
+            connection.send(now, "message", &RawShared(data.clone()))
+        })?;
         match sent {
             Ok(id) => {
                 own.expect_room(before)?;
@@ -188,7 +190,7 @@ impl Pair {
         let data = payload(own.sent.len(), size);
         let before = own.end.connection.pending_bytes();
         let sent = own.end.act(world, |connection, now| {
-            connection.send_acked(now, "message", &Whole::new(&data), timeout)
+            connection.send_acked(now, "message", &RawShared(data.clone()), timeout)
         })?;
         match sent {
             Ok(id) => {
@@ -223,7 +225,7 @@ impl Pair {
         let id = own.todo.remove(nth % own.todo.len());
         let correlation = id.correlation();
         let answered = own.end.act(world, |connection, now| match result_of(correlation) {
-            Ok(result) => connection.respond(now, id, &Whole::new(&result)),
+            Ok(result) => connection.respond(now, id, &RawShared(result)),
             Err(error) => connection.respond_error(now, id, &error),
         })?;
         match answered {
@@ -514,7 +516,7 @@ impl Side {
 }
 
 /// How every application answers this call.
-fn result_of(number: u64) -> Result<Vec<u8>, RpcError> {
+fn result_of(number: u64) -> Result<Bytes, RpcError> {
     let index = usize::try_from(number).unwrap_or(0);
     match number % 5 {
         4 => Err(RpcError::new(ErrorCode::Other(4242), format!("failed {number}"))),

@@ -1,11 +1,10 @@
 //! What the applications send: values that tell where they belong.
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use cndt_core::auth::scram::{Derivation, Keys};
-use cndt_core::message::{Body, BodyError, Splices};
 
 /// A MessagePack value of about this size that no other number has.
-pub(super) fn payload(number: usize, size: usize) -> Vec<u8> {
+pub(super) fn payload(number: usize, size: usize) -> Bytes {
     let number = u32::try_from(number).unwrap_or(u32::MAX);
     let length = u32::try_from(size).unwrap_or(u32::MAX).saturating_add(4);
     let mut value = vec![0xc6];
@@ -14,28 +13,7 @@ pub(super) fn payload(number: usize, size: usize) -> Vec<u8> {
     // Half of them compress well.
     let step = if number.is_multiple_of(2) { 0 } else { 167 };
     value.extend((0..size).map(|at| (at * step % 251) as u8));
-    value
-}
-
-/// A MessagePack value that goes out from where it lies, if it is large.
-pub(super) struct Whole(Bytes);
-
-impl Whole {
-    pub(super) fn new(value: &[u8]) -> Self {
-        Self(Bytes::copy_from_slice(value))
-    }
-}
-
-impl Body for Whole {
-    fn write(&self, out: &mut BytesMut) -> Result<(), BodyError> {
-        out.extend_from_slice(&self.0);
-        Ok(())
-    }
-
-    fn write_sharing(&self, out: &mut BytesMut, splices: &mut Splices) -> Result<(), BodyError> {
-        splices.put(out, &self.0);
-        Ok(())
-    }
+    value.into()
 }
 
 /// FNV-1a: tells payloads apart that differ by accident.
