@@ -79,7 +79,8 @@ const READ_ROOM: usize = 4096;
 /// One connection as a state machine.
 ///
 /// Inputs are infallible and may come at any time; bytes may be cut anywhere. `now` is the caller's
-/// monotonic clock; a time before one that was passed in earlier counts as that one.
+/// monotonic clock; a time before one that was passed in earlier counts as that one. A command may make
+/// room for what was received and had to wait, so there may be events after it as after an input.
 #[derive(Debug)]
 pub struct Connection {
     link: Link,

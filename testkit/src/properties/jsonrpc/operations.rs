@@ -32,7 +32,7 @@ const SAID: [&str; 14] = [
 ];
 
 /// A text and its headers; what waits for the application, and for the peer. Each bound may be exceeded
-/// by one text or its answers, which is some 30 KiB in all with the limits below.
+/// by one text or its answers, which is some 34 KiB in all with the limits below.
 const HELD_MAX: usize = 40 * 1024;
 
 /// Anything may be done to an endpoint at any time: it answers by values, never by a panic. Each call
@@ -93,6 +93,7 @@ impl Hands {
         limits.depth_max = 8;
         limits.receive_queue_frames = 4;
         limits.receive_queue_bytes = 2048;
+        limits.receive_reserve_bytes = 4096;
         limits.send_queue_frames = 8;
         limits.send_queue_bytes = 2048;
         limits.reply_queue_bytes = 512;
@@ -156,10 +157,10 @@ impl Hands {
                 }
             }
             5 => {
-                let begin = self.written();
+                let before = self.before();
                 let method = ["m", "", "é\u{7}"][usize::from(argument) % 3];
                 match self.endpoint.call(now, method, &Typed(&[argument]), span) {
-                    Ok(call) => self.called(&[call], begin),
+                    Ok(call) => self.called(&[call], before),
                     Err(error) => self.check_refusal(&error),
                 }
             }
@@ -198,7 +199,7 @@ impl Hands {
 
     /// Up to six items; some bits tell which are notifications.
     fn batch(&mut self, argument: u8) {
-        let (begin, params) = (self.written(), Raw(&[0x90]));
+        let (before, params) = (self.before(), Raw(&[0x90]));
         let items: Vec<_> = (0..argument % 7)
             .map(|index| match argument >> (index % 4 + 4) & 1 {
                 0 => BatchItem::Call { method: "m", params },
@@ -210,7 +211,7 @@ impl Hands {
         {
             Ok(queued) => {
                 assert_eq!(queued.calls.len(), calls);
-                self.called(&queued.calls, begin);
+                self.called(&queued.calls, before);
                 if calls == 0 {
                     let numbered = queued.last.map_or(self.sends, |last| last.number());
                     self.sends += items.len() as u64;
@@ -240,18 +241,19 @@ impl Hands {
         }
     }
 
-    /// Where in the output the next text begins.
-    fn written(&self) -> u64 {
-        (self.taken.len() + self.endpoint.pending_bytes()) as u64
+    /// Where in the output the next text begins, and the phase.
+    fn before(&self) -> (u64, PhaseName) {
+        ((self.taken.len() + self.endpoint.pending_bytes()) as u64, self.endpoint.phase())
     }
 
-    fn called(&mut self, calls: &[CallId], begin: u64) {
+    fn called(&mut self, calls: &[CallId], (begin, phase): (u64, PhaseName)) {
+        // Not the phase now: what was received and had to wait may have ended it.
+        assert_eq!(phase, PhaseName::Open);
         for call in calls {
             assert!(self.issued.last().is_none_or(|last| last < call), "{call:?} was there before");
             self.issued.push(*call);
             self.calls.insert(*call, begin);
         }
-        assert_eq!(self.endpoint.phase(), PhaseName::Open);
     }
 
     fn check_refusal(&self, error: &SendError) {
