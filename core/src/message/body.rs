@@ -1,9 +1,9 @@
 use alloc::boxed::Box;
 use alloc::string::String;
 
-use bytes::{BufMut, BytesMut};
+use bytes::{BufMut, Bytes, BytesMut};
 #[cfg(feature = "std")]
-use {super::blob, super::msgpack::Reader, bytes::Bytes, core::any::Any, std::io};
+use {super::blob, super::msgpack::Reader, core::any::Any, std::io};
 
 #[cfg(feature = "std")]
 use super::splices::SHARED_MIN;
