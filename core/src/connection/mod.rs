@@ -476,19 +476,6 @@ impl Connection {
         self.settle();
     }
 
-    fn is_saturated(&self) -> bool {
-        self.link.is_saturated(self.phase.open().is_some_and(Open::awaits_answers))
-    }
-
-    /// Works off what had to wait, if it need not any more. False if nothing has changed.
-    fn read_on(&mut self, was_saturated: bool) -> bool {
-        let goes_on = was_saturated && !self.is_saturated();
-        if goes_on {
-            self.process();
-        }
-        goes_on
-    }
-
     /// Most frames leave an open connection open: those do not move its phase.
     fn take(&mut self, frame: Frame) {
         match &mut self.phase {

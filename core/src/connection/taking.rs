@@ -1,7 +1,9 @@
-//! What the driver takes out of a connection: events one by one, deliveries together.
+//! What the driver takes out of a connection: events one by one, deliveries together. And what goes on
+//! once there is room.
 
 use super::Connection;
 use super::event::Event;
+use super::open::Open;
 use super::queue::Deliveries;
 
 impl Connection {
@@ -54,6 +56,20 @@ impl Connection {
     /// them, and gets no further ones. Nothing is taken then, and what was taken is better left.
     pub fn is_congested(&self) -> bool {
         self.link.is_congested()
+    }
+
+    /// Whether what was received must wait.
+    pub(super) fn is_saturated(&self) -> bool {
+        self.link.is_saturated(self.phase.open().is_some_and(Open::awaits_answers))
+    }
+
+    /// Works off what had to wait, if it need not any more. False if nothing has changed.
+    pub(super) fn read_on(&mut self, was_saturated: bool) -> bool {
+        let goes_on = was_saturated && !self.is_saturated();
+        if goes_on {
+            self.process();
+        }
+        goes_on
     }
 
     /// There may be room in the receive queue again.
