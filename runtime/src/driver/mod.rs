@@ -141,6 +141,7 @@ impl Driver {
         let room = locked.handler_room(&self.inbox);
         let has_deliveries = room > 0 && !self.inbox.is_empty();
         let tells_much = self.is_flooded && !self.wakes.is_empty();
+        let mut after = now;
         if self.announce || has_deliveries || !self.wakes.is_empty() {
             locked.round_began = Some(now);
             drop(locked);
@@ -155,8 +156,9 @@ impl Driver {
                 let room = locked.handler_room(&self.inbox);
                 locked.connection.note_deliveries(room, &self.inbox);
             }
+            after = link.machine.now();
         }
-        progress |= self.write(cx, &mut locked, link.machine.now());
+        progress |= self.write(cx, &mut locked, after);
         let again = progress || locked.has_work();
         if !again && self.is_finished(&locked) {
             if Meters::ON {
