@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::support::{check, client, eventually, server};
+use super::support::{check, client, eventually, server, server_descriptor};
 use super::{Net, Outcome, Tcp};
 use crate::client::Client;
 use crate::descriptor::ClientDescriptor;
@@ -15,7 +15,7 @@ use crate::peer::Peer;
 use crate::router::extract::{Params, RawParams};
 use crate::rt::Runtime;
 use crate::server::ServerHandle;
-use crate::{Blob, RpcError};
+use crate::{Blob, CallError, RpcError};
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 struct Picture {
@@ -120,6 +120,28 @@ async fn ask_both<N: Net>(
         }
     }
     eventually::<N>("all come back", || done.load(Ordering::Relaxed) == 2 * count).await?;
+    server.stop().await;
+    Ok(())
+}
+
+/// All handlers call back before they answer, and more requests came than the queue holds: the answers
+/// that they wait for are read behind those.
+pub async fn calls_back_behind_requests<N: Net>() -> Outcome {
+    async fn add_own(peer: Peer, Params(number): Params<usize>) -> Result<usize, RpcError> {
+        let failed = |error: CallError| RpcError::internal(error.to_string());
+        let own: usize = peer.call("own", &()).await.map_err(failed)?;
+        Ok(own + number)
+    }
+    let server = N::server(server_descriptor().receive_queue_size(10));
+    let server = server.rpc("add own", add_own).start().await?;
+    let client = client::<N>(&server).rpc("own", || async { 1_usize }).connect().await?;
+    // They leave together: no answer is among them.
+    let numbers: Vec<usize> = (0..300).collect();
+    let batch = numbers.iter().fold(client.batch(), |batch, number| batch.call("add own", number));
+    for (number, outcome) in batch.await?.iter().enumerate() {
+        let sum: usize = outcome.as_ref().map_err(CallError::clone)?.read()?;
+        check(sum == number + 1, sum)?;
+    }
     server.stop().await;
     Ok(())
 }

@@ -140,7 +140,7 @@ macro_rules! conformance_tests {
                     calls_the_client_too starts_handlers_in_order drops_what_a_handler_held
                     forgets_answers
                     forgets_in_spite_of_a_pause;
-                large: comes_back_whole goes_both_ways;
+                large: comes_back_whole goes_both_ways calls_back_behind_requests;
                 batches: carry_calls_and_messages leave_as_there_is_room;
                 replies: answers_with_more_than_a_result stops_handlers_whose_callers_gave_up;
                 messages: answers_messages hands_out_what_no_handler_takes broadcasts
