@@ -1,4 +1,4 @@
-//! Large data.
+//! Large binary data, and much at once.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -7,14 +7,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::support::{check, client, eventually, server, server_descriptor};
-use super::{Net, Outcome, Tcp};
-use crate::client::Client;
-use crate::descriptor::ClientDescriptor;
-use crate::net::{JsonRpc, Listener, LocalAddress};
+use super::{Net, Outcome};
 use crate::peer::Peer;
 use crate::router::extract::{Params, RawParams};
 use crate::rt::Runtime;
-use crate::server::ServerHandle;
 use crate::{Blob, CallError, RpcError};
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -78,44 +74,24 @@ pub async fn comes_back_whole<N: Net>() -> Outcome {
 /// Both sides ask for so much at once that neither queues nor sockets hold it, and get it: neither waits
 /// for the other to read first.
 pub async fn goes_both_ways<N: Net>() -> Outcome {
-    let server = server::<N>().rpc("echo", echo).start().await?;
-    ask_both::<N>(&server, client::<N>(&server), 6).await
-}
-
-/// The same in JSON-RPC, which has no word for a pause.
-pub async fn goes_both_ways_as_json<R: Runtime>() -> Outcome {
-    let listener = Listener::tcp("127.0.0.1", 0).jsonrpc(JsonRpc::new().trusted());
-    let server = server::<Tcp<R>>().rpc("echo", echo).listen(listener).start().await?;
-    let mut addresses = server.local_addresses().iter();
-    let address = addresses.find(|address| matches!(address, LocalAddress::JsonRpc(_)));
-    let address = address.and_then(LocalAddress::socket_address).ok_or("no JSON-RPC is spoken")?;
-    let descriptor = ClientDescriptor::jsonrpc(address.ip().to_string(), address.port());
-    ask_both::<Tcp<R>>(&server, Client::new(descriptor), 3).await
-}
-
-async fn echo(Params((text,)): Params<(String,)>) -> String {
-    text
-}
-
-async fn ask_both<N: Net>(
-    server: &ServerHandle,
-    client: Client<N::Runtime>,
-    count: usize,
-) -> Outcome {
-    async fn ask(peer: Peer, text: String) -> bool {
-        let back = peer.call::<_, String>("echo", &(&text,)).await;
-        back.is_ok_and(|back| back == text)
+    async fn echo(Params(blob): Params<Blob>) -> Blob {
+        blob
     }
-    let client = client.rpc("echo", echo).connect().await?;
+    async fn ask(peer: Peer, blob: Blob) -> bool {
+        let back = peer.call::<_, Blob>("echo", &blob).await;
+        back.is_ok_and(|back| back == blob)
+    }
+    let server = server::<N>().rpc("echo", echo).start().await?;
+    let client = client::<N>(&server).rpc("echo", echo).connect().await?;
     eventually::<N>("the server knows its client", || server.connections().len() == 1).await?;
     let [peer] = &server.connections()[..] else { return Err("not one client".into()) };
-    let done = Arc::new(AtomicUsize::new(0));
+    let (done, count) = (Arc::new(AtomicUsize::new(0)), 6);
     for number in 0..count {
+        let blob = Blob::from(vec![number as u8; 9_000_000]);
         for own in [client.peer().ok_or("not connected")?, peer.clone()] {
-            let done = Arc::clone(&done);
+            let (done, blob) = (Arc::clone(&done), blob.clone());
             N::Runtime::default().spawn(async move {
-                let text = number.to_string().repeat(9_000_000);
-                done.fetch_add(usize::from(ask(own, text).await), Ordering::Relaxed);
+                done.fetch_add(usize::from(ask(own, blob).await), Ordering::Relaxed);
             });
         }
     }

@@ -6,10 +6,10 @@ use std::time::Duration;
 use cndt_core::connection::{CallFailure, CloseReason};
 
 use super::support::{
-    check, client_descriptor, connect, eventually, listen, login_as_server, pause, server,
-    server_descriptor, to,
+    check, client_descriptor, connect, eventually, listen, login_as_server, pause, read_past,
+    server, server_descriptor, to,
 };
-use super::{Net, Outcome, Tcp};
+use super::{Net, Outcome};
 use crate::client::{Client, ClientHandle, ConnectionState};
 use crate::error::{CallError, ConnectErrorKind, NotConnected};
 use crate::peer::Peer;
@@ -37,14 +37,14 @@ pub async fn fails_calls_at_once_when_the_connection_is_lost<R: Runtime>() -> Ou
     let client = Client::<R>::new(to(address)).connect();
     let accepting = login_as_server::<R>(&listener);
     let (stream, client) = both(accepting, client).await;
-    let (stream, client) = (stream?, client?);
+    let (mut stream, client) = (stream?, client?);
     let call = client.call::<_, ()>("never", &()).timeout(Duration::from_secs(600));
     let cut = async {
-        pause::<Tcp<R>>(Duration::from_millis(50)).await;
+        let heard = read_past(&mut stream, b"never", 1).await;
         drop(stream);
-        std::future::pending::<()>().await;
+        if heard.is_ok() { std::future::pending().await } else { heard }
     };
-    let First::Left(outcome) = race(call, cut).await else { return Err("unreachable".into()) };
+    let First::Left(outcome) = race(call, cut).await else { return Err("no call came".into()) };
     let lost = CallError::Failed(CallFailure::ConnectionLost { sent: true });
     check(outcome.as_ref() == Err(&lost), &outcome)?;
     client.closed().await;

@@ -103,7 +103,6 @@ macro_rules! conformance_tests {
             batches: carry_calls_and_messages_as_json wait_in_line_for_room
                 are_answered_in_one_text are_not_held_up_by_their_own_answers
                 hold_little_more_than_may_wait begin_nothing_after_the_end;
-            large: goes_both_ways_as_json;
             messages: tells_what_is_not_acknowledged;
             failover: repeats_only_what_has_not_left;
             retries: repeats_json_rpc;

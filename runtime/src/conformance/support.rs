@@ -100,6 +100,21 @@ pub(super) async fn read<S: AsyncRead + Unpin>(
     poll_fn(|cx| Pin::new(&mut *stream).poll_read(cx, buffer)).await
 }
 
+/// Reads until these bytes have come so many times.
+pub(super) async fn read_past<S: AsyncRead + Unpin>(
+    stream: &mut S,
+    bytes: &[u8],
+    times: usize,
+) -> Result<(), Box<dyn Error>> {
+    let (mut all, mut buffer) = (Vec::new(), [0; 4096]);
+    while all.windows(bytes.len()).filter(|window| *window == bytes).count() < times {
+        let count = read(stream, &mut buffer).await?;
+        check(count > 0, "the stream ends")?;
+        all.extend_from_slice(&buffer[..count]);
+    }
+    Ok(())
+}
+
 pub(super) async fn write_all<S: AsyncWrite + Unpin>(
     stream: &mut S,
     mut bytes: &[u8],
