@@ -101,8 +101,8 @@ pub struct Limits {
     /// Bytes beyond `receive_queue_bytes`, and as many frames beyond `receive_queue_frames` as that is
     /// KiB, that are read all the same while this side itself waits for the peer: for an answer, or for
     /// the peer to read what it was answered. What it waits for comes behind them, and two sides that
-    /// both stop reading wait for ever. 16 MiB: what the sockets of two systems hold, and a frame; the
-    /// peer has been asked to pause long before.
+    /// both stop reading wait for ever. 16 MiB: what the sockets of two systems hold, and a frame; a
+    /// peer that knows pauses has been asked for one long before.
     pub receive_reserve_bytes: usize,
     /// The peer is asked to pause when the receive queue is this full. 80 percent.
     pub queue_high_percent: u8,
