@@ -122,12 +122,23 @@ impl Wakes {
         self.more.shrink_to_fit();
     }
 
+    pub(crate) fn len(&self) -> usize {
+        usize::from(self.first.is_some()) + self.more.len()
+    }
+
     /// Fires all, and keeps the memory for the next round.
     pub(crate) fn fire(&mut self) {
-        if let Some(first) = self.first.take() {
-            first.wake();
-            self.more.drain(..).for_each(Waker::wake);
-        }
+        self.fire_some(usize::MAX);
+    }
+
+    /// Fires so many of those that were pushed first, at least one.
+    pub(crate) fn fire_some(&mut self, most: usize) {
+        let Some(first) = self.first.take() else { return };
+        first.wake();
+        // Behind those that fire, one more leaves: it is the first from now on.
+        let mut leaving = self.more.drain(..most.max(1).min(self.more.len()));
+        leaving.by_ref().take(most.saturating_sub(1)).for_each(Waker::wake);
+        self.first = leaving.next();
     }
 }
 
@@ -152,6 +163,25 @@ mod tests {
         fn wake(self: Arc<Self>) {
             self.0.fetch_add(1, Ordering::Relaxed);
         }
+    }
+
+    #[test]
+    fn those_that_were_pushed_first_fire_first() {
+        let mut wakes = Wakes::default();
+        let all: Vec<_> = (0..10).map(|_| counted()).collect();
+        let fired =
+            || all.iter().map(|(count, _)| count.0.load(Ordering::Relaxed)).collect::<Vec<_>>();
+        wakes.fire_some(3);
+        all[..6].iter().for_each(|(_, waker)| wakes.push(waker.clone()));
+        wakes.fire_some(2);
+        assert_eq!((fired(), wakes.len()), (vec![1, 1, 0, 0, 0, 0, 0, 0, 0, 0], 4));
+        all[6..].iter().for_each(|(_, waker)| wakes.push(waker.clone()));
+        wakes.fire_some(0);
+        assert_eq!((fired(), wakes.len()), (vec![1, 1, 1, 0, 0, 0, 0, 0, 0, 0], 7));
+        wakes.fire_some(6);
+        assert_eq!((fired(), wakes.len()), (vec![1, 1, 1, 1, 1, 1, 1, 1, 1, 0], 1));
+        wakes.fire_some(9);
+        assert_eq!((fired(), wakes.is_empty()), (vec![1; 10], true));
     }
 
     fn counted() -> (Arc<Count>, Waker) {

@@ -1,12 +1,18 @@
 //! Connections over streams that are not sockets, and values that misbehave.
 
+use std::io;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
+use cndt_core::wire::{Dialect, HEADER_LEN, Header};
 use cndt_tokio::{
     CallError, CallFailure, Client, ClientDescriptor, ClientHandle, Data, Params, Server,
     ServerDescriptor, ServerHandle, Stream,
 };
 use serde::{Serialize, Serializer};
+use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
 
 type Outcome = Result<(), Box<dyn std::error::Error>>;
 
@@ -46,6 +52,99 @@ async fn frames_may_be_cut_anywhere() -> Outcome {
         client.disconnect().await;
     }
     server.stop().await;
+    Ok(())
+}
+
+/// A pipe that notes how many frames each write to it carries. They are whole: it has room for all.
+struct Noted {
+    pipe: DuplexStream,
+    writes: Arc<Mutex<Vec<usize>>>,
+}
+
+fn frames_in(bytes: &[u8]) -> usize {
+    let Some((header, rest)) = bytes.split_first_chunk::<HEADER_LEN>() else { return 0 };
+    let header = Header::decode(Dialect::Cndt, header).expect("a frame begins here");
+    1 + frames_in(&rest[header.length as usize..])
+}
+
+impl AsyncRead for Noted {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.pipe).poll_read(cx, buffer)
+    }
+}
+
+impl AsyncWrite for Noted {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.writes.lock().unwrap_or_else(PoisonError::into_inner).push(frames_in(bytes));
+        Pin::new(&mut self.pipe).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.pipe).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.pipe).poll_shutdown(cx)
+    }
+}
+
+/// How many calls each write of one connection carries while so many connections of one thread have 64
+/// callers each.
+async fn calls_by_write(connections: usize) -> Result<Vec<usize>, Box<dyn std::error::Error>> {
+    let server = server().await?;
+    let mut clients = Vec::new();
+    for _ in 0..connections {
+        let (near, far) = tokio::io::duplex(1 << 20);
+        server.serve_stream(Stream(far), None)?;
+        let writes = Arc::default();
+        let noted = Noted { pipe: near, writes: Arc::clone(&writes) };
+        let descriptor = ClientDescriptor::new("pipe", 1, "secret").password_iterations_min(4096);
+        clients.push((Client::over(Stream(noted), descriptor).await?, writes));
+    }
+    let [(_, writes), ..] = clients.as_slice() else { return Err("no client".into()) };
+    let writes = Arc::clone(writes);
+    writes.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    let callers = clients.iter().flat_map(|(client, _)| [(); CALLERS].map(|()| client.clone()));
+    let callers = callers.map(|client| {
+        tokio::spawn(async move {
+            for _ in 0..CALLS {
+                client.call::<_, String>("join", &["a", "b"]).await?;
+            }
+            Ok::<_, CallError>(())
+        })
+    });
+    for caller in callers.collect::<Vec<_>>() {
+        caller.await??;
+    }
+    let writes = writes.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    assert_eq!(writes.iter().sum::<usize>(), CALLERS * CALLS);
+    server.stop().await;
+    Ok(writes)
+}
+
+const CALLERS: usize = 64;
+const CALLS: usize = 20;
+
+/// Callers who got their answers together ask again in groups: the peer works on the first of them
+/// while the others are still at it, so that neither side waits for the other.
+#[tokio::test]
+async fn many_calls_go_around_in_groups() -> Outcome {
+    let writes = calls_by_write(1).await?;
+    // At first all of them ask at once.
+    let [CALLERS, later @ ..] = writes.as_slice() else { return Err("not together".into()) };
+    assert!(later.iter().all(|calls| *calls <= CALLERS / 4), "{writes:?}");
+    assert!(later.len() <= CALLERS * CALLS / 8, "nor one by one: {writes:?}");
+    // Several connections keep both sides busy: small writes would only cost them.
+    let writes = calls_by_write(3).await?;
+    assert!(writes.len() <= 2 * CALLS, "{writes:?}");
     Ok(())
 }
 

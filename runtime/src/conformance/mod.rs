@@ -156,7 +156,8 @@ macro_rules! conformance_tests {
                 retries: asks_again_when_refused_for_now repeats_what_may_be_repeated
                     gives_each_attempt_its_time waits_for_the_server repeats_a_share_of_the_calls
                     repeats_in_a_pool;
-                pressure: pings_past_slow_handlers limits_the_rate_of_calls;
+                pressure: pings_past_slow_handlers limits_the_rate_of_calls
+                    hears_answers_while_many_send;
             }
         }
     };

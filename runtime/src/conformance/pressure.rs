@@ -122,6 +122,38 @@ pub async fn pings_past_slow_handlers<N: Net>() -> Outcome {
     Ok(())
 }
 
+/// Many who send one message after the other hold up neither answers nor each other.
+pub async fn hears_answers_while_many_send<N: Net>() -> Outcome {
+    const SENDERS: usize = 40;
+    let server =
+        server::<N>().on("tick", || async {}).rpc("answer", || async { 42 }).start().await?;
+    let client = connect::<N>(&server).await?;
+    let sent: Arc<[AtomicUsize; SENDERS]> = Arc::new([const { AtomicUsize::new(0) }; SENDERS]);
+    for sender in 0..SENDERS {
+        let (client, sent) = (client.clone(), Arc::clone(&sent));
+        N::Runtime::default().spawn(async move {
+            while client.send("tick", &sender).await.is_ok() {
+                sent[sender].fetch_add(1, Ordering::Relaxed);
+            }
+        });
+    }
+    let calls = async {
+        for _ in 0..20 {
+            client.call::<_, i32>("answer", &()).timeout(Duration::from_secs(60)).await?;
+        }
+        Ok::<_, CallError>(())
+    };
+    match race(calls, pause::<N>(Duration::from_secs(20))).await {
+        First::Left(outcome) => outcome?,
+        First::Right(()) => return Err("answers wait behind those who send".into()),
+    }
+    let all_sent = || sent.iter().all(|count| count.load(Ordering::Relaxed) > 0);
+    eventually::<N>("everyone has sent", all_sent).await?;
+    client.disconnect().await;
+    server.stop().await;
+    Ok(())
+}
+
 /// A broadcast reaches those who read; those who do not are cut off in time.
 pub async fn is_not_held_up_by_a_client_that_does_not_read<R: Runtime>() -> Outcome {
     let patience = Duration::from_millis(800);

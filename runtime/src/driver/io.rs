@@ -70,9 +70,9 @@ impl Driver {
     /// together. True when something came of it.
     pub(super) fn read(&mut self, cx: &mut Context<'_>, state: &mut State, now: Instant) -> bool {
         let mut progress = false;
-        self.is_flooded = false;
         // What can be handled at once is, before more comes: it is in the caches.
-        if !self.inbox.is_empty() && state.handler_room(&self.inbox) > 0 {
+        let has_deliveries = !self.inbox.is_empty() && state.handler_room(&self.inbox) > 0;
+        if has_deliveries || self.untold > 0 {
             return progress;
         }
         let is_largest = self.read_size == self.pace.read_max;
@@ -82,8 +82,7 @@ impl Driver {
             let size = state.connection.reserve_large(most);
             if size > self.read_size {
                 let read = self.read_once(cx, state, now, size);
-                self.is_flooded = read != Read::Nothing;
-                return self.is_flooded;
+                return read != Read::Nothing;
             }
         }
         let reads_max = (READS_BYTES_MAX / self.read_size.max(1)).clamp(1, READS_MAX);
@@ -104,7 +103,6 @@ impl Driver {
                 return progress;
             }
         }
-        self.is_flooded = true;
         progress
     }
 

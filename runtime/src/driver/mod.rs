@@ -7,6 +7,7 @@
 
 mod io;
 
+use std::cell::Cell;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -58,8 +59,10 @@ pub(crate) struct Driver {
     /// The owner knows that it is over.
     told_end: bool,
     wakes: Wakes,
-    /// This round has read as much as one may, and more is likely to be there.
-    is_flooded: bool,
+    /// The round before has told someone who may have asked for more since.
+    has_told: bool,
+    /// So many of `wakes`, the first of them, have not been told yet what the latest read brought.
+    untold: usize,
     has_yielded: bool,
     finished: bool,
 }
@@ -74,9 +77,31 @@ fn batch(waiting: usize) -> usize {
     if waiting <= TOGETHER { TOGETHER } else { (waiting / PARTS).max(LEAST) }
 }
 
+/// How many of those who wait are woken before what they ask for next is written, if so many calls
+/// are open: as above, the peer works on the first while this side works on the next. By parts of all
+/// that is open, not of what one read brought: the groups stay apart for as long as they go around.
+fn group(open: usize) -> usize {
+    const TOGETHER: usize = 16;
+    const PARTS: usize = 4;
+    (open / PARTS).max(TOGETHER)
+}
+
+thread_local! {
+    /// Whose driver was the latest to wake anyone on this thread.
+    static LATEST: Cell<usize> = const { Cell::new(0) };
+}
+
+/// Whether no other connection has woken anyone on this thread since this one did. Where several take
+/// turns no side sleeps anyway, and groups would only make writes smaller.
+fn is_alone(link: &Arc<Link>) -> bool {
+    let this = Arc::as_ptr(link).addr();
+    LATEST.replace(this) == this
+}
+
 enum Round {
     Again,
-    /// Others should go first: what they were told holds memory that the next reads could use.
+    /// Others should go first: whoever got an answer mostly asks for more, which the peer should get to
+    /// work on, and holds memory that the next reads could use.
     Yield,
     Sleep(Instant),
     Finished,
@@ -104,7 +129,8 @@ impl Driver {
             announced: false,
             told_end: false,
             wakes: Wakes::default(),
-            is_flooded: false,
+            has_told: false,
+            untold: 0,
             has_yielded: false,
             finished: false,
         }
@@ -126,8 +152,8 @@ impl Driver {
         let mut locked = link.lock();
         locked.take_work();
         let now = link.machine.now();
-        // Those who went first have asked for more: the peer gets to work on it while this side reads.
-        let mut progress = self.is_flooded && self.write(cx, &mut locked, now);
+        // The peer gets to work on it while this side reads.
+        let mut progress = self.has_told && self.write(cx, &mut locked, now);
         progress |= self.read(cx, &mut locked, now);
         // Only after reading: an answer that is there already beats its deadline.
         if locked.connection.next_deadline().is_some_and(|deadline| deadline.at <= now) {
@@ -140,15 +166,16 @@ impl Driver {
 
         let room = locked.handler_room(&self.inbox);
         let has_deliveries = room > 0 && !self.inbox.is_empty();
-        let tells_much = self.is_flooded && !self.wakes.is_empty();
+        self.has_told = !self.wakes.is_empty();
         let mut after = now;
-        if self.announce || has_deliveries || !self.wakes.is_empty() {
+        if self.announce || has_deliveries || self.has_told {
             locked.round_began = Some(now);
+            let open = locked.calls.len();
             drop(locked);
             progress = true;
             // First of all the owner: whoever learns of an end finds the connection gone.
             self.announce();
-            self.wakes.fire();
+            self.tell(open);
             self.deliver(cx, room);
             locked = link.lock();
             locked.round_began = None;
@@ -166,7 +193,7 @@ impl Driver {
             }
             return Round::Finished;
         }
-        if tells_much {
+        if self.has_told {
             return Round::Yield;
         }
         if again {
@@ -275,6 +302,23 @@ impl Driver {
             self.told_end = true;
             link.owner.closed(link);
         }
+    }
+
+    /// Wakes those who wait, or a group of them while `open` calls are; see [`group`]. Nothing is locked.
+    fn tell(&mut self, open: usize) {
+        if self.untold == 0 {
+            self.untold = self.wakes.len();
+        }
+        if self.untold == 0 {
+            return;
+        }
+        let together = if is_alone(&self.link) {
+            group(open.max(self.untold)).min(self.untold)
+        } else {
+            self.untold
+        };
+        self.wakes.fire_some(together);
+        self.untold -= together;
     }
 
     /// Starts handlers. Nothing is locked.
