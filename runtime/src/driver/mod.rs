@@ -152,7 +152,7 @@ impl Driver {
         let mut locked = link.lock();
         locked.take_work();
         let now = link.machine.now();
-        // The peer gets to work on it while this side reads.
+        // What they have asked for since: the peer works on it while this side reads.
         let mut progress = self.has_told && self.write(cx, &mut locked, now);
         progress |= self.read(cx, &mut locked, now);
         // Only after reading: an answer that is there already beats its deadline.
