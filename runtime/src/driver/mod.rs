@@ -2,8 +2,8 @@
 //!
 //! A round reads what is there, looks at the clock, takes the events, runs handlers, and writes all
 //! that waits in one vectored write. Rounds repeat while there is progress, so that a peer that
-//! writes and one that reads both get on; after [`ROUNDS_MAX`] the task yields to others. Handlers
-//! and wakers run while nothing is locked.
+//! writes and one that reads both get on; after [`ROUNDS_MAX`], or when it has woken someone, the task
+//! yields to others. Handlers and wakers run while nothing is locked.
 
 mod io;
 
